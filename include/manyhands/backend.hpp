@@ -1,0 +1,200 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include <manyhands/codec.hpp>
+#include <manyhands/options.hpp>
+#include <manyhands/this_task.hpp>
+
+// The seam between a call and whoever runs its tasks. To write a backend:
+//   1. derive from `backend`: `name`, `traits`, `run`;
+//   2. in `run`, on each of at most `plan::workers` workers, open a `worker_scope`, then take ranges with `jobs::next` and run them with
+//      `jobs::run` until none is left;
+//   3. return once every worker has left its `worker_scope`;
+//   4. register it with `register_parallel_backend`, or hand it to `options::backend`.
+// A backend whose workers do not share memory runs tasks with `jobs::execute` over there, and gives the bytes to `jobs::load` over here.
+
+namespace manyhands {
+
+/// The tasks from `first` up to but not including `last`, by index.
+struct index_range {
+  std::size_t first = 0;
+  std::size_t last = 0;
+
+  [[nodiscard]] std::size_t size() const noexcept { return last - first; }
+  [[nodiscard]] bool empty() const noexcept { return first == last; }
+  explicit operator bool() const noexcept { return !empty(); }
+  friend bool operator==(const index_range&, const index_range&) = default;
+};
+
+/// No index: larger than any.
+inline constexpr std::size_t no_index = std::numeric_limits<std::size_t>::max();
+
+/// How a call's results get from one process to another.
+struct result_transport {
+  /// Why they cannot: the type's name and the reason. Both empty where they can.
+  std::string type_name = {};
+  std::string obstacle = {};
+  /// The size of every result's bytes, 0 where it varies.
+  std::size_t fixed_size = 0;
+
+  [[nodiscard]] bool possible() const noexcept { return obstacle.empty(); }
+};
+
+/// What `jobs::execute` left in the bytes.
+enum class task_result : std::uint8_t {
+  value,  ///< for `jobs::load`
+  error   ///< for `jobs::load_error`
+};
+
+/// A call's tasks by index, and the places for their results.
+///
+/// A task is settled by exactly one of `run`, `load`, `load_error` and `fail`. Tasks are handed out in order, which makes the lowest failed
+/// index the one that a plain loop would have met first.
+class jobs {
+ public:
+  jobs(const jobs&) = delete;
+  jobs& operator=(const jobs&) = delete;
+
+  // --- any thread, at any time
+
+  /// Hands out the next tasks, at most `most` of them: none once all that was read is handed out, or a failure is known. Never blocks.
+  [[nodiscard]] index_range next(std::size_t most) noexcept {
+    std::size_t first = handed_out_.load(std::memory_order_relaxed);
+    for (;;) {
+      const std::size_t known = known_.load(std::memory_order_acquire);
+      if (first >= known || stopped()) return {};
+      const std::size_t last = known - first < most ? known : first + most;
+      if (handed_out_.compare_exchange_weak(first, last, std::memory_order_relaxed)) return {first, last};
+    }
+  }
+  /// How many tasks were read and not handed out yet.
+  [[nodiscard]] std::size_t waiting() const noexcept {
+    const std::size_t known = known_.load(std::memory_order_relaxed);
+    const std::size_t handed_out = handed_out_.load(std::memory_order_relaxed);
+    return handed_out < known && !stopped() ? known - handed_out : 0;
+  }
+  /// How many tasks were read: all of them, for a backend that does not stream.
+  [[nodiscard]] std::size_t known() const noexcept { return known_.load(std::memory_order_acquire); }
+  /// True once no further task shall start: one failed and the call wants no result of a higher one, or the call was given up.
+  [[nodiscard]] bool stopped() const noexcept { return limit() != no_index; }
+  /// No task with this index or a higher one may start any more.
+  [[nodiscard]] std::size_t limit() const noexcept { return limit_.load(std::memory_order_relaxed); }
+
+  /// Gives the call up with this error, whatever the tasks do: a worker's initializer failed, or the backend cannot go on.
+  virtual void abort(std::exception_ptr cause) noexcept = 0;
+
+  // --- any thread, for a task that was handed out and is not settled
+
+  /// Runs these tasks in order, each in its place; those at or above `limit()` are left out. Distinct ranges may run at the same time.
+  virtual void run(index_range tasks) noexcept = 0;
+  /// Settles a task that nobody could run.
+  virtual void fail(std::size_t index, std::exception_ptr cause) noexcept = 0;
+  /// Settles a task with the value that `execute` wrote elsewhere. Throws `codec_error` where the bytes are no such value: the task is not
+  /// settled then.
+  virtual void load(std::size_t index, reader& bytes) = 0;
+  /// Settles a task with the error that `execute` wrote elsewhere.
+  virtual void load_error(std::size_t index, reader& bytes) noexcept = 0;
+
+  // --- where memory is not shared
+
+  /// Runs one task and appends its value or its error to `bytes`. Settles nothing: this is the far side.
+  virtual task_result execute(std::size_t index, writer& bytes) noexcept = 0;
+  [[nodiscard]] virtual result_transport transport() const = 0;
+
+  // --- the calling thread, between `backend::run`'s begin and its end
+
+  /// Reads up to `most` further tasks from the input. False once the input has ended, was found broken, or a failure is known. Only a
+  /// backend that streams need call it.
+  virtual bool read(std::size_t most) noexcept = 0;
+
+  /// What tasks of this call see in `this_task` and `this_worker`.
+  [[nodiscard]] const detail::call_facts& facts() const noexcept { return facts_; }
+
+ protected:
+  explicit jobs(const detail::call_facts& facts) noexcept : facts_(facts) {}
+  ~jobs() = default;
+
+  void publish(std::size_t known) noexcept { known_.store(known, std::memory_order_release); }
+  /// Lets no task at or above `index` start any more; the lowest of several wins.
+  void stop_at(std::size_t index) noexcept {
+    std::size_t seen = limit_.load(std::memory_order_relaxed);
+    while (index < seen && !limit_.compare_exchange_weak(seen, index, std::memory_order_relaxed)) {
+    }
+  }
+
+ private:
+  alignas(detail::cache_line) std::atomic<std::size_t> handed_out_{0};
+  // Apart from handed_out_, which every worker writes: these two are read before every task.
+  alignas(detail::cache_line) std::atomic<std::size_t> known_{0};
+  std::atomic<std::size_t> limit_{no_index};
+  const detail::call_facts& facts_;
+};
+
+/// Makes the calling thread, or this process, worker `index` of a call for as long as it lives: tasks see the call's scope, seed and worker
+/// number, and the call's initializer has run. Where that throws, the call is given up and `jobs::next` hands out nothing more.
+class worker_scope {
+ public:
+  worker_scope(jobs& work, int index) : outer_(detail::here) {
+    detail::here = detail::context{.call = &work.facts(), .scope = work.facts().scope, .worker = index};
+    if (const auto& initializer = work.facts().initializer) {
+      try {
+        initializer();
+      } catch (...) {
+        work.abort(std::current_exception());
+      }
+    }
+  }
+  worker_scope(const worker_scope&) = delete;
+  worker_scope& operator=(const worker_scope&) = delete;
+  ~worker_scope() { detail::here = outer_; }
+
+ private:
+  detail::context outer_;
+};
+
+/// What kind of workers a backend has.
+struct backend_traits {
+  /// Tasks run in the caller's memory: results need no codec.
+  bool shares_memory = true;
+  /// Calls `jobs::read` itself, as far ahead as `plan::read_ahead` says. For others everything is read before `run` begins.
+  bool streams = false;
+};
+
+/// What a call asks of its backend.
+struct plan {
+  /// The most workers that may run tasks at the same time, at least 1.
+  int workers = 1;
+  batch_size batch = automatic;
+  /// How many batches may be read and not be finished, counted from the oldest unfinished one.
+  std::size_t read_ahead = no_index;
+  /// `options::description`.
+  std::string_view description = {};
+};
+
+/// Who runs the tasks of a call.
+class backend {
+ public:
+  backend() = default;
+  backend(const backend&) = delete;
+  backend& operator=(const backend&) = delete;
+  virtual ~backend() = default;
+
+  /// The name it is registered by.
+  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+  [[nodiscard]] virtual backend_traits traits() const noexcept { return {}; }
+
+  /// Runs the tasks on at most `how.workers` workers, and on no more than there are tasks. Returns once none of them runs any more.
+  ///
+  /// Called in the calling thread, and by several threads at a time. May throw only while no task has been handed out.
+  virtual void run(jobs& work, const plan& how) = 0;
+};
+
+}  // namespace manyhands

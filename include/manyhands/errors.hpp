@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace manyhands {
+
+/// The root of every error that the library throws on its own behalf. Bad input is `std::invalid_argument`, a task's own exception is
+/// thrown as it is.
+class error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// A worker process died while it ran one task: that task has no result, all others are unharmed.
+class worker_lost : public error {
+ public:
+  /// `signal` is 0 where the worker exited, `exit_code` -1 where a signal ended it. Both so: the host program collected its status first.
+  worker_lost(std::size_t index, int worker, int signal, int exit_code)
+      : error(describe(index, worker, signal, exit_code)), index_(index), worker_(worker), signal_(signal), exit_code_(exit_code) {}
+
+  /// The index of the task that the worker was running.
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+  /// The signal that ended the worker, 0 if none did.
+  [[nodiscard]] int signal() const noexcept { return signal_; }
+  /// The worker's exit code, -1 if a signal ended it.
+  [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
+  /// The number of the worker, as `this_worker::index()` told it.
+  [[nodiscard]] int worker() const noexcept { return worker_; }
+
+ private:
+  static std::string describe(std::size_t index, int worker, int signal, int exit_code) {
+    std::string text = "worker " + std::to_string(worker) + " was lost while it ran task " + std::to_string(index) + ": ";
+    if (signal != 0) return text + "killed by signal " + std::to_string(signal) + signal_hint(signal);
+    if (exit_code >= 0) return text + "it exited with code " + std::to_string(exit_code) + " in the middle of the task";
+    return text + "its status is unknown (the host program collects its children)";
+  }
+  static const char* signal_hint(int signal) noexcept {
+    switch (signal) {  // the numbers that POSIX systems agree on
+      case 4:
+        return " (SIGILL)";
+      case 6:
+        return " (SIGABRT)";
+      case 8:
+        return " (SIGFPE)";
+      case 9:
+        return " (SIGKILL; out of memory?)";
+      case 11:
+        return " (SIGSEGV)";
+      case 15:
+        return " (SIGTERM)";
+      default:
+        return "";
+    }
+  }
+
+  std::size_t index_;
+  int worker_;
+  int signal_;
+  int exit_code_;
+};
+
+/// A task's exception of a type that cannot be rebuilt in the caller's process. `register_exception<E>()` makes it travel as itself.
+class remote_error : public error {
+ public:
+  remote_error(std::string type_name, const std::string& message) : error(type_name + ": " + message), type_name_(std::move(type_name)) {}
+
+  /// The name of the exception's type, as the compiler spells it.
+  [[nodiscard]] const std::string& type_name() const noexcept { return type_name_; }
+
+ private:
+  std::string type_name_;
+};
+
+/// Workers died again and again without one task completed, or outside of any task.
+class pool_broken : public error {
+ public:
+  using error::error;
+};
+
+/// A result or an argument has no way to another process: thrown before any task runs.
+class not_transportable : public error {
+ public:
+  /// `reason` is the rest of the sentence: why, and the cure.
+  not_transportable(std::string_view type_name, std::string_view reason)
+      : error("a value of type '" + std::string(type_name) + "' cannot travel between processes: " + std::string(reason)) {}
+};
+
+/// Bytes from another process that are no value of the type they should be: cut short, too long, or out of range.
+class codec_error : public error {
+ public:
+  using error::error;
+};
+
+/// A task ran longer than `options::timeout`.
+class task_timeout : public error {
+ public:
+  using error::error;
+};
+
+/// The call was stopped by its `options::stop`.
+class cancelled : public error {
+ public:
+  using error::error;
+};
+
+/// An observer failed after the results were complete.
+class observer_error : public error {
+ public:
+  using error::error;
+};
+
+/// A journal cannot be used for this call.
+class checkpoint_error : public error {
+ public:
+  using error::error;
+};
+
+}  // namespace manyhands

@@ -1,0 +1,150 @@
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <manyhands/observer.hpp>
+#include <manyhands/pre_dispatch.hpp>
+
+namespace manyhands {
+
+class backend;
+
+/// The kind of worker that a call would rather have. A hint: used only where nobody chose a backend.
+enum class prefer {
+  threads,   ///< light workers that share memory
+  processes  ///< workers that cannot take the program down
+};
+
+/// What a call cannot do without.
+enum class require {
+  shared_memory  ///< tasks write to the caller's memory
+};
+
+/// What workers are bound to.
+enum class pin {
+  none,   ///< nothing: the system moves them
+  cores,  ///< one physical core each
+  numa    ///< one NUMA node each
+};
+
+/// The type of `automatic`.
+struct automatic_t {
+  explicit automatic_t() = default;
+};
+
+/// "The library decides": the default of `options::batch_size`.
+inline constexpr automatic_t automatic{};
+
+/// How many tasks a worker is handed at a time: a number of at least 1, or `automatic`.
+class batch_size {
+ public:
+  batch_size(automatic_t) noexcept {}
+
+  /// Throws `std::invalid_argument` below 1.
+  template <std::integral Count>
+  requires(!std::same_as<Count, bool>) batch_size(Count count) : count_(checked(count)) {}
+
+  [[nodiscard]] bool is_automatic() const noexcept { return count_ == 0; }
+  /// The number, 0 where it is automatic.
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+ private:
+  template <class Count>
+  static std::size_t checked(Count count) {
+    if (std::cmp_less(count, 1)) {
+      throw std::invalid_argument("batch_size is " + std::to_string(count) + ": use a number of at least 1, or manyhands::automatic");
+    }
+    return static_cast<std::size_t>(count);
+  }
+
+  std::size_t count_ = 0;
+};
+
+/// Who runs the tasks: a registered name, or a backend object. Empty where nobody chose.
+class backend_choice {
+ public:
+  backend_choice() = default;
+  backend_choice(std::string name) : name_(std::move(name)), chosen_(true) {}
+  backend_choice(std::string_view name) : backend_choice(std::string(name)) {}
+  backend_choice(const char* name) : backend_choice(std::string(name)) {}
+  /// A null pointer is `std::invalid_argument` when the options are used.
+  template <std::derived_from<backend> Backend>
+  backend_choice(std::shared_ptr<Backend> object) : object_(std::move(object)), chosen_(true) {}
+  backend_choice(std::shared_ptr<backend> object) : object_(std::move(object)), chosen_(true) {}
+
+  [[nodiscard]] bool has_value() const noexcept { return chosen_; }
+  /// The object, or null where a name was given.
+  [[nodiscard]] const std::shared_ptr<backend>& object() const noexcept { return object_; }
+  [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+ private:
+  std::string name_;
+  std::shared_ptr<backend> object_;
+  bool chosen_ = false;
+};
+
+/// What a call may be told. A member that is not set comes from the innermost scope, then from the environment, then from its default.
+///
+/// Write them in this order: `Parallel({.n_jobs = 4, .backend = "processes"})`.
+struct options {
+  /// Workers. Default -1: all. Below 0: `max(cpu_count() + 1 + n, 1)`. More than there are processors is allowed. 1 runs in the caller. 0
+  /// is refused.
+  std::optional<int> n_jobs = std::nullopt;
+  /// Default "threads". An unknown name is refused.
+  backend_choice backend = {};
+  /// Used only where nobody chose a backend.
+  std::optional<manyhands::prefer> prefer = std::nullopt;
+  /// A backend that cannot give it is replaced by threads.
+  std::optional<manyhands::require> require = std::nullopt;
+  /// Tasks handed over at a time. Default `automatic`.
+  std::optional<manyhands::batch_size> batch_size = std::nullopt;
+  /// How far ahead of the oldest unfinished task an input without random access is read, in batches. Default "2*n_jobs".
+  std::optional<manyhands::pre_dispatch> pre_dispatch = std::nullopt;
+  /// The longest that one task may run, from the moment it starts. Default: no limit.
+  std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
+  /// How often a failed task is run again. Default 0.
+  std::optional<int> retries = std::nullopt;
+  /// Threads that OpenMP, OpenBLAS, MKL and BLIS may use inside a task. Default `max(cpu_count() / n_jobs, 1)`.
+  std::optional<int> inner_max_num_threads = std::nullopt;
+  /// A worker process is replaced after so many tasks. Default: never.
+  std::optional<int> max_tasks_per_worker = std::nullopt;
+  /// Bytes that a worker process may allocate beyond what it inherited. Default: no limit.
+  std::optional<std::size_t> memory_limit = std::nullopt;
+  /// Runs once in every worker before its first task of the call, in the caller too where it takes tasks. If it throws, the call fails with
+  /// that error.
+  std::function<void()> initializer = {};
+  /// What workers are bound to. Default `pin::none`.
+  std::optional<manyhands::pin> pin = std::nullopt;
+  /// Stops the call, which throws `cancelled`.
+  std::optional<std::stop_token> stop = std::nullopt;
+  /// joblib's progress lines. Default 0: none.
+  std::optional<int> verbose = std::nullopt;
+  /// A live progress bar. Default false.
+  std::optional<bool> progress = std::nullopt;
+  /// What the call is called where people see it. Default "".
+  std::optional<std::string> description = std::nullopt;
+  /// Where to write Chrome trace events.
+  std::optional<std::filesystem::path> trace = std::nullopt;
+  /// Where to write an HTML report.
+  std::optional<std::filesystem::path> report = std::nullopt;
+  /// Where finished results are journaled.
+  std::optional<std::filesystem::path> checkpoint = std::nullopt;
+  /// The base of `this_task::seed()`. Default 0.
+  std::optional<std::uint64_t> seed = std::nullopt;
+  /// Told of everything that happens in the call.
+  std::shared_ptr<manyhands::observer> observer = {};
+};
+
+}  // namespace manyhands
