@@ -1,0 +1,36 @@
+# For work on manyhands itself: tests, examples, warnings, sanitizers. Consumers never come here.
+
+option(MANYHANDS_BUILD_TESTS "Build the tests" ON)
+option(MANYHANDS_BUILD_EXAMPLES "Build the examples" ON)
+set(MANYHANDS_SANITIZE "" CACHE STRING "Sanitizers for tests and examples, as -fsanitize takes them")
+
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+
+if(MANYHANDS_SANITIZE)
+  add_compile_options(-fsanitize=${MANYHANDS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${MANYHANDS_SANITIZE})
+endif()
+if("${MANYHANDS_SANITIZE}" MATCHES "thread")
+  # ThreadSanitizer does not model fences, and g++ warns of each.
+  add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-tsan)
+  endif()
+endif()
+
+# Each header alone, in the default build.
+if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.24)
+  set_target_properties(manyhands PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+  add_custom_target(headers_alone ALL)
+  add_dependencies(headers_alone all_verify_interface_header_sets)
+endif()
+
+enable_testing()
+if(MANYHANDS_BUILD_TESTS)
+  add_subdirectory(tests)
+endif()
+if(MANYHANDS_BUILD_EXAMPLES AND EXISTS "${PROJECT_SOURCE_DIR}/examples/CMakeLists.txt")
+  add_subdirectory(examples)
+endif()
