@@ -1,0 +1,258 @@
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <chrono>
+#include <complex>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <future>
+#include <ios>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <manyhands/detail/bytes.hpp>
+#include <manyhands/detail/codec_core.hpp>
+#include <manyhands/detail/codec_sequences.hpp>
+
+// Codecs of the standard types that hold a fixed number of values.
+
+namespace manyhands {
+
+template <>
+struct codec<std::monostate> {
+  using parts = detail::types<>;
+
+  static void save(std::monostate, writer&) {}
+  static std::monostate load(reader&) { return {}; }
+};
+
+template <class A, class B>
+struct codec<std::pair<A, B>> {
+  using parts = detail::types<A, B>;
+
+  static void save(const std::pair<A, B>& value, writer& out) {
+    out.put(value.first);
+    out.put(value.second);
+  }
+  static std::pair<A, B> load(reader& in) {
+    auto first = in.get<A>();
+    auto second = in.get<B>();
+    return {std::move(first), std::move(second)};
+  }
+};
+
+template <class... Ts>
+struct codec<std::tuple<Ts...>> {
+  using parts = detail::types<Ts...>;
+
+  static void save(const std::tuple<Ts...>& value, writer& out) {
+    std::apply([&](const auto&... values) { (out.put(values), ...); }, value);
+  }
+  static std::tuple<Ts...> load(reader& in) { return std::tuple<Ts...>{in.get<Ts>()...}; }
+};
+
+template <>
+struct codec<std::tuple<>> {
+  using parts = detail::types<>;
+
+  static void save(const std::tuple<>&, writer&) {}
+  static std::tuple<> load(reader&) { return {}; }
+};
+
+template <class T, std::size_t N>
+struct codec<std::array<T, N>> {
+  using parts = detail::types<T>;
+  static constexpr bool bits = N > 0 && detail::is_bit_copied<T>();
+
+  static void save(const std::array<T, N>& value, writer& out) {
+    if constexpr (bits) {
+      out.write(&value, sizeof value);
+    } else {
+      for (const T& element : value) out.put(element);
+    }
+  }
+  static std::array<T, N> load(reader& in) {
+    if constexpr (bits) {
+      std::array<std::byte, sizeof(std::array<T, N>)> bytes;
+      in.read(bytes.data(), bytes.size());
+      return std::bit_cast<std::array<T, N>>(bytes);
+    } else if constexpr (std::default_initializable<T> && std::is_move_assignable_v<T>) {
+      std::array<T, N> value{};
+      for (T& element : value) element = in.get<T>();
+      return value;
+    } else {
+      return one_by_one(in, std::make_index_sequence<N>());
+    }
+  }
+
+ private:
+  template <std::size_t... I>
+  static std::array<T, N> one_by_one(reader& in, std::index_sequence<I...>) {
+    return {{(static_cast<void>(I), in.get<T>())...}};
+  }
+};
+
+template <class T>
+struct codec<std::optional<T>> {
+  using parts = detail::types<T>;
+
+  static void save(const std::optional<T>& value, writer& out) {
+    out.put(value.has_value());
+    if (value) out.put(*value);
+  }
+  static std::optional<T> load(reader& in) {
+    if (!in.get<bool>()) return std::nullopt;
+    return std::optional<T>(std::in_place, in.get<T>());
+  }
+};
+
+template <class... Ts>
+struct codec<std::variant<Ts...>> {
+  using parts = detail::types<Ts...>;
+
+  /// Throws `codec_error` for a variant that lost its value to an exception.
+  static void save(const std::variant<Ts...>& value, writer& out) {
+    if (value.valueless_by_exception()) throw codec_error("a variant has no value");
+    out.put(static_cast<std::uint32_t>(value.index()));
+    std::visit([&](const auto& alternative) { out.put(alternative); }, value);
+  }
+  static std::variant<Ts...> load(reader& in) {
+    const auto index = in.get<std::uint32_t>();
+    if (index >= sizeof...(Ts)) {
+      throw codec_error("alternative " + std::to_string(index) + " of a variant that has " + std::to_string(sizeof...(Ts)));
+    }
+    return alternative<0>(index, in);
+  }
+
+ private:
+  template <std::size_t I>
+  static std::variant<Ts...> alternative(std::size_t index, reader& in) {
+    if constexpr (I + 1 < sizeof...(Ts)) {
+      if (index != I) return alternative<I + 1>(index, in);
+    }
+    return std::variant<Ts...>(std::in_place_index<I>, in.get<std::variant_alternative_t<I, std::variant<Ts...>>>());
+  }
+};
+
+// An object of a derived class behind the pointer would lose its derived part: for such a base the user says how.
+template <class T>
+requires(!std::is_array_v<T> && (!std::is_polymorphic_v<T> || std::is_final_v<T>))
+struct codec<std::unique_ptr<T>> {
+  using parts = detail::types<T>;
+
+  static void save(const std::unique_ptr<T>& value, writer& out) {
+    out.put(value != nullptr);
+    if (value) out.put(*value);
+  }
+  static std::unique_ptr<T> load(reader& in) {
+    if (!in.get<bool>()) return nullptr;
+    return std::unique_ptr<T>(new T(in.get<T>()));
+  }
+};
+
+template <class Rep, class Period>
+struct codec<std::chrono::duration<Rep, Period>> {
+  using parts = detail::types<Rep>;
+  static constexpr bool bits = detail::is_bit_copied<Rep>() && sizeof(std::chrono::duration<Rep, Period>) == sizeof(Rep);
+
+  static void save(const std::chrono::duration<Rep, Period>& value, writer& out) { out.put(value.count()); }
+  static std::chrono::duration<Rep, Period> load(reader& in) { return std::chrono::duration<Rep, Period>(in.get<Rep>()); }
+};
+
+template <class Clock, class Duration>
+struct codec<std::chrono::time_point<Clock, Duration>> {
+  using parts = detail::types<Duration>;
+  static constexpr bool bits = detail::is_bit_copied<Duration>() && sizeof(std::chrono::time_point<Clock, Duration>) == sizeof(Duration);
+
+  static void save(const std::chrono::time_point<Clock, Duration>& value, writer& out) { out.put(value.time_since_epoch()); }
+  static std::chrono::time_point<Clock, Duration> load(reader& in) {
+    return std::chrono::time_point<Clock, Duration>(in.get<Duration>());
+  }
+};
+
+template <class T>
+struct codec<std::complex<T>> {
+  using parts = detail::types<T>;
+  static constexpr bool bits = detail::is_bit_copied<T>() && sizeof(std::complex<T>) == 2 * sizeof(T);
+
+  static void save(const std::complex<T>& value, writer& out) {
+    out.put(value.real());
+    out.put(value.imag());
+  }
+  static std::complex<T> load(reader& in) {
+    auto real = in.get<T>();
+    auto imag = in.get<T>();
+    return {std::move(real), std::move(imag)};
+  }
+};
+
+template <std::size_t N>
+struct codec<std::bitset<N>> {
+  using parts = detail::types<>;
+
+  static void save(const std::bitset<N>& value, writer& out) {
+    for (std::size_t first = 0; first < N; first += 8) {
+      unsigned byte = 0;
+      for (std::size_t i = first; i < N && i < first + 8; ++i) byte |= static_cast<unsigned>(value[i]) << (i - first);
+      out.put(static_cast<unsigned char>(byte));
+    }
+  }
+  static std::bitset<N> load(reader& in) {
+    std::bitset<N> value;
+    for (std::size_t first = 0; first < N; first += 8) {
+      const unsigned byte = in.get<unsigned char>();
+      const std::size_t used = N - first < 8 ? N - first : 8;
+      if (byte >> used != 0) throw codec_error("a bitset has bits beyond its end");
+      for (std::size_t i = 0; i < used; ++i) value[first + i] = ((byte >> i) & 1U) != 0;
+    }
+    return value;
+  }
+};
+
+template <>
+struct codec<std::filesystem::path> {
+  using parts = detail::types<>;
+
+  static void save(const std::filesystem::path& value, writer& out) { out.put(value.native()); }
+  static std::filesystem::path load(reader& in) { return std::filesystem::path(in.get<std::filesystem::path::string_type>()); }
+};
+
+/// Codes of the four standard categories; another one's `save` throws `codec_error`, as its category is an object of this process.
+template <>
+struct codec<std::error_code> {
+  using parts = detail::types<>;
+
+  static void save(const std::error_code& value, writer& out) {
+    const std::array known = categories();
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (*known[i] != value.category()) continue;
+      out.put(static_cast<unsigned char>(i));
+      out.put(value.value());
+      return;
+    }
+    throw codec_error("an error_code of the category '" + std::string(value.category().name()) + "' cannot travel");
+  }
+  static std::error_code load(reader& in) {
+    const std::array known = categories();
+    const auto index = in.get<unsigned char>();
+    if (index >= known.size()) throw codec_error("an error_code has no known category");
+    const auto value = in.get<int>();
+    return {value, *known[index]};
+  }
+
+ private:
+  static std::array<const std::error_category*, 4> categories() noexcept {
+    return {&std::generic_category(), &std::system_category(), &std::iostream_category(), &std::future_category()};
+  }
+};
+
+}  // namespace manyhands
