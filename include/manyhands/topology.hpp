@@ -1,0 +1,164 @@
+#pragma once
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <manyhands/detail/cgroup.hpp>
+#include <manyhands/detail/hwloc.hpp>
+#include <manyhands/environment.hpp>
+
+namespace manyhands {
+
+namespace detail {
+
+#if defined(__linux__)
+/// The processors that a thread may run on, as the system told when this was made.
+class affinity_mask {
+ public:
+  /// Reads the calling thread's mask. Where the system does not tell, it is empty.
+  affinity_mask() : affinity_mask([](std::size_t bytes, cpu_set_t* set) { return sched_getaffinity(0, bytes, set); }) {}
+  /// For tests: `get` does what `sched_getaffinity` does.
+  template <class Get>
+  explicit affinity_mask(Get get) {
+    CPU_ZERO(&small_);
+    if (get(sizeof small_, &small_) == 0) return;
+    // EINVAL: the kernel's mask is larger than ours. How large, it does not say.
+    for (std::size_t processors = 2 * std::size_t{CPU_SETSIZE}; errno == EINVAL && processors <= most_processors; processors *= 2) {
+      large_.reset(CPU_ALLOC(processors));
+      if (!large_) return;
+      large_bytes_ = CPU_ALLOC_SIZE(processors);
+      CPU_ZERO_S(large_bytes_, large_.get());
+      if (get(large_bytes_, large_.get()) == 0) return;
+    }
+    large_.reset();
+  }
+
+  [[nodiscard]] int count() const noexcept { return CPU_COUNT_S(bytes(), set()); }
+  /// Their numbers, lowest first.
+  [[nodiscard]] std::vector<int> processors() const {
+    std::vector<int> numbers;
+    for (std::size_t number = 0; number < 8 * bytes(); ++number) {
+      if (CPU_ISSET_S(number, bytes(), set())) numbers.push_back(static_cast<int>(number));
+    }
+    return numbers;
+  }
+
+ private:
+  struct free_set {
+    void operator()(cpu_set_t* set) const noexcept { CPU_FREE(set); }
+  };
+  static constexpr std::size_t most_processors = std::size_t{1} << 20U;
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return large_ ? large_bytes_ : sizeof small_; }
+  [[nodiscard]] const cpu_set_t* set() const noexcept { return large_ ? large_.get() : &small_; }
+
+  cpu_set_t small_;
+  std::unique_ptr<cpu_set_t, free_set> large_;
+  std::size_t large_bytes_ = 0;
+};
+#else
+/// This system has no masks: always empty.
+class affinity_mask {
+ public:
+  [[nodiscard]] int count() const noexcept { return 0; }
+  [[nodiscard]] std::vector<int> processors() const { return {}; }
+};
+#endif
+
+/// The lowest processor in a list such as "0-3,8", which stands for the core that they share. Empty where `member` is not in the list.
+[[nodiscard]] inline std::optional<int> lowest_sibling(std::string_view list, int member) noexcept {
+  while (!list.empty() && list.back() == '\n') list.remove_suffix(1);
+  std::optional<int> lowest;
+  bool is_member = false;
+  while (!list.empty()) {
+    std::string_view range = take_until(list, ',');
+    const std::optional<int> first = whole_int(take_until(range, '-'));
+    const std::optional<int> last = range.empty() ? first : whole_int(range);
+    if (!first || !last) return std::nullopt;
+    lowest = std::min(lowest.value_or(*first), *first);
+    is_member = is_member || (*first <= member && member <= *last);
+  }
+  return is_member ? lowest : std::nullopt;
+}
+
+/// The core that a processor is part of, by the number of its lowest processor. Empty where the files below `root` do not tell.
+[[nodiscard]] inline std::optional<int> sysfs_core(int processor, const std::string& root) {
+  const std::string directory = root + "/sys/devices/system/cpu/cpu" + std::to_string(processor) + "/topology/";
+  // The second is what kernels before 5.3 have.
+  for (const char* file : {"core_cpus_list", "thread_siblings_list"}) {
+    const std::optional<std::string> list = read_text_file(directory + file);
+    const std::optional<int> core = list ? lowest_sibling(*list, processor) : std::nullopt;
+    if (core) return core;
+  }
+  return std::nullopt;
+}
+
+/// How many physical cores these processors are part of, after the files below `root`, which is "" for the machine. 0 where they do not
+/// tell of each.
+[[nodiscard]] inline int sysfs_core_count(std::span<const int> processors, const std::string& root = "") {
+  std::vector<int> cores;
+  for (const int processor : processors) {
+    const std::optional<int> core = sysfs_core(processor, root);
+    if (!core) return 0;
+    cores.push_back(*core);
+  }
+  std::sort(cores.begin(), cores.end());
+  return static_cast<int>(std::unique(cores.begin(), cores.end()) - cores.begin());
+}
+
+/// How many physical cores these processors are part of, from hwloc or else from the system's files; 0 where neither can tell.
+[[nodiscard]] inline int physical_core_count(std::span<const int> processors) {
+  // Without these files hwloc would say so on stderr, and know no more than we do.
+  if (!processors.empty() && !sysfs_core(processors.front(), "")) return 0;
+  const int cores = hwloc_core_count(processors);
+  return cores > 0 ? cores : sysfs_core_count(processors);
+}
+
+inline constinit cgroup_limit_cache known_cgroup_limit{};
+
+/// The processors that this process's control groups leave it, at most a second old; empty where they do not limit it.
+[[nodiscard]] inline std::optional<int> cgroup_limit() {
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return known_cgroup_limit.get(static_cast<std::uint32_t>(now), [] { return read_cgroup_limit(); });
+}
+
+}  // namespace detail
+
+/// How many processors this program may use: the smallest of the machine's, those that the calling thread may run on, the control groups'
+/// quota (v1 and v2, rounded up), and the environment's MANYHANDS_MAX_CPU_COUNT. At least 1.
+///
+/// `only_physical_cores` counts processors that share a core as one; where the system does not tell, they count in full.
+///
+/// Cheap enough for each call: the quota is read at most once a second, and hwloc, where it is linked, is loaded once and for physical
+/// cores only. Any thread may call it, in a forked process too; no mutex is held. Throws `std::invalid_argument` where the variable is no
+/// number of at least 1.
+[[nodiscard]] inline int cpu_count(bool only_physical_cores = false) {
+  const std::optional<int> most = detail::env_max_cpu_count();
+  const detail::affinity_mask mask;
+  int count = mask.count();
+  // hardware_concurrency() is no more than a guess: it knows neither masks nor groups, and is 0 where it knows nothing.
+  if (count == 0) count = static_cast<int>(std::thread::hardware_concurrency());
+  if (only_physical_cores) {
+    const int cores = detail::physical_core_count(mask.processors());
+    if (cores > 0) count = cores;
+  }
+  if (const std::optional<int> limit = detail::cgroup_limit()) count = std::min(count, *limit);
+  if (most) count = std::min(count, *most);
+  return std::max(count, 1);
+}
+
+}  // namespace manyhands
