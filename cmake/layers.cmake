@@ -8,11 +8,55 @@ set(manyhands_headers
     manyhands/version.hpp
     manyhands/config.hpp
     manyhands/errors.hpp
+    manyhands/environment.hpp
     # 1 vocabulary
+    manyhands/task.hpp
+    manyhands/outcome.hpp
     manyhands/pre_dispatch.hpp
     manyhands/observer.hpp
     manyhands/options.hpp
     manyhands/this_task.hpp
+    manyhands/detail/aggregate.hpp
+    manyhands/detail/bytes.hpp
+    manyhands/detail/type_name.hpp
+    manyhands/detail/codec_core.hpp
+    manyhands/detail/codec_sequences.hpp
+    manyhands/detail/codec_values.hpp
+    manyhands/detail/obstacle.hpp
     manyhands/codec.hpp
+    manyhands/detail/exception_forms.hpp
+    manyhands/detail/exception_table.hpp
+    manyhands/exception_codec.hpp
+    # 2 policy
+    manyhands/schedule.hpp
     # 3 the seam
-    manyhands/backend.hpp)
+    manyhands/detail/splittable_range.hpp
+    manyhands/backend.hpp
+    # 4 machinery
+    manyhands/detail/segmented.hpp
+    manyhands/detail/input.hpp
+    manyhands/detail/results.hpp
+    manyhands/detail/tuple_slots.hpp
+    manyhands/detail/slots.hpp
+    manyhands/detail/os.hpp
+    manyhands/detail/process.hpp
+    manyhands/detail/shared_memory.hpp
+    manyhands/detail/direct_results.hpp
+    manyhands/detail/wire.hpp
+    manyhands/detail/worker_board.hpp
+    manyhands/detail/supervisor.hpp
+    manyhands/detail/worker_process.hpp
+    manyhands/detail/cgroup.hpp
+    manyhands/detail/hwloc.hpp
+    manyhands/topology.hpp
+    manyhands/detail/crew.hpp
+    manyhands/detail/team.hpp
+    # 5 workers
+    manyhands/backends/sequential.hpp
+    manyhands/backends/threads.hpp
+    # 6 selection
+    manyhands/registry.hpp
+    manyhands/scope.hpp
+    # 7 front door
+    manyhands/parallel.hpp
+    manyhands.hpp)

@@ -2,7 +2,7 @@
 #
 # Holds a tree against the list in ROOT/cmake/layers.cmake, and fails with every violation:
 #   - a header includes only headers that stand above it in the list;
-#   - a header is included by its full path in angle brackets;
+#   - a header is included by its full path in angle brackets, and outside of any #if: the single header leaves these lines out;
 #   - the list names every header on disk, and no other;
 #   - manyhands/x/y.hpp has its test in tests/x/y.cpp, and each test its header.
 cmake_minimum_required(VERSION 3.22)
@@ -27,10 +27,18 @@ foreach(header IN LISTS manyhands_headers)
     list(APPEND above "${header}")
     continue()
   endif()
-  file(STRINGS "${file}" includes REGEX "^[ \t]*#[ \t]*include")
-  foreach(line IN LISTS includes)
-    if(line MATCHES "include[ \t]*<(manyhands[/.][^>]*)>")
+  file(STRINGS "${file}" lines REGEX "^[ \t]*#[ \t]*(include|if|endif)")
+  set(depth 0)
+  foreach(line IN LISTS lines)
+    if(line MATCHES "#[ \t]*if")
+      math(EXPR depth "${depth} + 1")
+    elseif(line MATCHES "#[ \t]*endif")
+      math(EXPR depth "${depth} - 1")
+    elseif(line MATCHES "include[ \t]*<(manyhands[/.][^>]*)>")
       set(included "${CMAKE_MATCH_1}")
+      if(depth GREATER 0)
+        list(APPEND violations "${header} includes <${included}> inside of an #if")
+      endif()
       if(NOT included IN_LIST manyhands_headers)
         list(APPEND violations "${header} includes <${included}>, which cmake/layers.cmake does not name")
       elseif(NOT included IN_LIST above)

@@ -48,6 +48,10 @@ file(APPEND "${root}/include/manyhands/detail/high.hpp" "#include \"../low.hpp\"
 expect("an include in quotes" 1 "write the full path in angle brackets")
 
 lay_sound_tree()
+file(WRITE "${root}/include/manyhands/detail/high.hpp" "#if X\n#include <vector>\n#endif\n#if Y\n# if Z\n# endif\n#include <manyhands/low.hpp>\n#endif\n")
+expect("an include under a condition" 1 "manyhands/detail/high.hpp includes <manyhands/low.hpp> inside of an #if")
+
+lay_sound_tree()
 file(WRITE "${root}/include/manyhands/new.hpp" "")
 expect("an unlisted header" 1 "manyhands/new.hpp is on disk and not in cmake/layers.cmake")
 

@@ -1,0 +1,35 @@
+# cmake -P cmake/single_header.cmake OUT
+#
+# Writes the whole library as one header to OUT, or to OUT/manyhands.hpp where OUT is a folder. It needs nothing but Boost's headers.
+#
+# The headers are written one after the other in the order of their layers, without their includes of each other: what one of them needs
+# stands above it then. This asks for own includes outside of any #if, which the test `layers` holds.
+cmake_minimum_required(VERSION 3.22)
+
+if(NOT CMAKE_ARGC EQUAL 4)
+  message(FATAL_ERROR "usage: cmake -P cmake/single_header.cmake OUT")
+endif()
+get_filename_component(out "${CMAKE_ARGV3}" ABSOLUTE BASE_DIR "${CMAKE_BINARY_DIR}")
+if(IS_DIRECTORY "${out}")
+  string(APPEND out "/manyhands.hpp")
+endif()
+
+include("${CMAKE_CURRENT_LIST_DIR}/layers.cmake")
+list(REMOVE_ITEM manyhands_headers manyhands/backends/mpi.hpp)  # its users have MPI's compiler, and include it by name
+
+file(READ "${CMAKE_CURRENT_LIST_DIR}/../LICENSE" text)
+string(REGEX REPLACE "[\n]+$" "" text "${text}")
+string(REPLACE "\n" "\n// " text "// ${text}")
+string(REGEX REPLACE "// \n" "//\n" text "${text}")
+string(APPEND text "\n\n#pragma once\n")
+
+foreach(header IN LISTS manyhands_headers)
+  file(READ "${CMAKE_CURRENT_LIST_DIR}/../include/${header}" content)
+  string(REGEX REPLACE "(^|\n)[ \t]*#[ \t]*pragma[ \t]+once[^\n]*" "\\1" content "${content}")
+  string(REGEX REPLACE "\n[ \t]*#[ \t]*include[ \t]*<manyhands[/.][^>\n]*>[^\n]*" "" content "${content}")
+  string(REGEX REPLACE "\n\n\n+" "\n\n" content "${content}")
+  string(APPEND text "\n// ---- <${header}>\n${content}")
+endforeach()
+
+file(WRITE "${out}" "${text}")
+message(STATUS "wrote ${out}")
