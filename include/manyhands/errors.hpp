@@ -87,6 +87,8 @@ class not_transportable : public error {
   /// `reason` is the rest of the sentence: why, and the cure.
   not_transportable(std::string_view type_name, std::string_view reason)
       : error("a value of type '" + std::string(type_name) + "' cannot travel between processes: " + std::string(reason)) {}
+  /// Rebuilds one from its `what()`.
+  explicit not_transportable(const std::string& what) : error(what) {}
 };
 
 /// Bytes from another process that are no value of the type they should be: cut short, too long, or out of range.

@@ -26,7 +26,7 @@ struct any_union {
   template <class U>
   requires(std::is_union_v<U>) operator U() const;
 };
-/// Initialises only what takes everything.
+/// Initialises only a member that takes everything, as a `std::any` does.
 struct nothing {};
 
 template <std::size_t>
@@ -118,7 +118,7 @@ consteval std::size_t count_fields() {
 }
 template <class T, std::size_t N, std::size_t... P>
 consteval bool has_union(std::index_sequence<P...>) {
-  return (takes_at<T, any_union, P, N - P - 1> || ...);
+  return ((takes_at<T, any_union, P, N - P - 1> && !takes_at<T, nothing, P, N - P - 1>) || ...);
 }
 
 /// What can be known of a class.

@@ -44,7 +44,10 @@ template <class T>
 concept points_elsewhere = std::ranges::enable_view<T> || requires(const T& value) { *value; };
 
 template <class T>
-concept has_codec = requires { sizeof(codec<T>); };
+concept has_codec = requires {
+  sizeof(T);  // first: an incomplete type has none
+  sizeof(codec<T>);
+};
 
 /// The codec of `T` copies its bytes as they are.
 template <class T>

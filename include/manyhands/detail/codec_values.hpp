@@ -25,6 +25,20 @@
 
 // Codecs of the standard types that hold a fixed number of values.
 
+namespace manyhands::detail {
+
+/// An object of a derived class behind a pointer would lose its derived part: for such a base the user says how.
+template <class T>
+consteval bool owned_alone() {
+  if constexpr (std::is_array_v<T> || !requires { sizeof(T); }) {
+    return false;
+  } else {
+    return !std::is_polymorphic_v<T> || std::is_final_v<T>;
+  }
+}
+
+}  // namespace manyhands::detail
+
 namespace manyhands {
 
 template <>
@@ -143,9 +157,8 @@ struct codec<std::variant<Ts...>> {
   }
 };
 
-// An object of a derived class behind the pointer would lose its derived part: for such a base the user says how.
 template <class T>
-requires(!std::is_array_v<T> && (!std::is_polymorphic_v<T> || std::is_final_v<T>))
+requires(detail::owned_alone<T>())
 struct codec<std::unique_ptr<T>> {
   using parts = detail::types<T>;
 
