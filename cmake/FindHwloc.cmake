@@ -1,6 +1,7 @@
 # Finds hwloc 2.0 or later, which brings no CMake files of its own. Gives the target Hwloc::Hwloc, Hwloc_FOUND and Hwloc_VERSION.
 #
-# Hwloc_INCLUDE_DIR and Hwloc_LIBRARY can be set to say where it is; otherwise pkg-config is asked for hints, then the usual places are searched.
+# Hwloc_INCLUDE_DIR and Hwloc_LIBRARY can be set to say where it is; otherwise pkg-config is asked for hints, then the usual places are
+# searched.
 
 find_package(PkgConfig QUIET)
 if(PKG_CONFIG_FOUND)

@@ -5,10 +5,11 @@ cmake_policy(VERSION 3.22...3.31)
 
 # manyhands_link_dependencies(<target>)
 #
-# Links Boost's headers and threads to <target>, an INTERFACE library of this build or the imported one of an installed package. Where hwloc is found it
-# is linked too and MANYHANDS_WITH_HWLOC=1 is defined; MANYHANDS_HWLOC=ON makes it required, OFF leaves it alone.
+# Links Boost's headers and threads to <target>, an INTERFACE library of this build or the imported one of an installed package. Where
+# hwloc is found it is linked too and MANYHANDS_WITH_HWLOC=1 is defined; MANYHANDS_HWLOC=ON makes it required, OFF leaves it alone.
 #
-# In a package config call it last. There a missing dependency sets manyhands_FOUND to FALSE and says why, as find_package expects; in a build it is an error.
+# In a package config call it last. There a missing dependency sets manyhands_FOUND to FALSE and says why, as find_package expects; in a
+# build it is an error.
 function(manyhands_link_dependencies target)
   if(NOT DEFINED MANYHANDS_HWLOC)
     set(MANYHANDS_HWLOC AUTO CACHE STRING "Use hwloc in manyhands: AUTO (where it is found), ON or OFF")
@@ -19,21 +20,24 @@ function(manyhands_link_dependencies target)
     message(FATAL_ERROR "manyhands: MANYHANDS_HWLOC is '${MANYHANDS_HWLOC}': use AUTO, ON or OFF.")
   endif()
 
+  set(missing "")
   find_package(Boost 1.74 CONFIG QUIET)
   if(NOT Boost_FOUND)
-    set(missing "Boost 1.74 or later is not found, with its CMake files (Debian, Ubuntu: apt install libboost-dev). Elsewhere: set CMAKE_PREFIX_PATH or Boost_DIR.")
+    string(APPEND missing "Boost 1.74 or later is not found, with its CMake files (Debian, Ubuntu: apt install libboost-dev). "
+           "Elsewhere: set CMAKE_PREFIX_PATH or Boost_DIR.")
   endif()
   find_package(Threads QUIET)
   if(NOT Threads_FOUND)
     string(APPEND missing " No thread library is found: enable the language CXX with project() first.")
   endif()
 
+  set(Hwloc_FOUND FALSE)  # else OFF would take what the caller found for itself
   if(hwloc OR hwloc STREQUAL "AUTO")
     list(PREPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_FUNCTION_LIST_DIR}")
     find_package(Hwloc 2.0 MODULE QUIET)
     if(NOT Hwloc_FOUND AND NOT hwloc STREQUAL "AUTO")
-      string(APPEND missing " MANYHANDS_HWLOC is ${MANYHANDS_HWLOC}, but hwloc 2.0 or later is not found (Debian, Ubuntu: apt install libhwloc-dev). "
-             "Elsewhere: set Hwloc_INCLUDE_DIR and Hwloc_LIBRARY, or MANYHANDS_HWLOC to AUTO or OFF.")
+      string(APPEND missing " MANYHANDS_HWLOC is ${MANYHANDS_HWLOC}, but hwloc 2.0 or later is not found "
+             "(Debian, Ubuntu: apt install libhwloc-dev). Elsewhere: set Hwloc_INCLUDE_DIR and Hwloc_LIBRARY, or MANYHANDS_HWLOC to AUTO or OFF.")
     endif()
   endif()
 
@@ -54,7 +58,7 @@ function(manyhands_link_dependencies target)
   endif()
   set_target_properties(${target} PROPERTIES manyhands_linked TRUE)
 
-  # BUILD_INTERFACE keeps every trace of this machine out of the installed targets file: the package config calls this function again over there.
+  # BUILD_INTERFACE keeps every trace of this machine out of the installed targets file: the package config calls this function again.
   target_link_libraries(${target} INTERFACE "$<BUILD_INTERFACE:Boost::headers>" "$<BUILD_INTERFACE:Threads::Threads>")
   if(Hwloc_FOUND)
     target_link_libraries(${target} INTERFACE "$<BUILD_INTERFACE:Hwloc::Hwloc>")

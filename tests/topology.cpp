@@ -144,6 +144,18 @@ TEST_CASE("MANYHANDS_MAX_CPU_COUNT limits processors and cores, and never adds a
   CHECK(cpu_count() == unlimited);
 }
 
+TEST_CASE("the tightest limit counts, and one processor is always left") {
+  using manyhands::detail::limited;
+  CHECK(limited(8, std::nullopt, std::nullopt) == 8);
+  CHECK(limited(8, 2, std::nullopt) == 2);
+  CHECK(limited(8, std::nullopt, 3) == 3);
+  CHECK(limited(8, 2, 3) == 2);
+  CHECK(limited(8, 4, 3) == 3);
+  CHECK(limited(8, 16, 16) == 8);
+  CHECK(limited(0, std::nullopt, std::nullopt) == 1);
+  CHECK(limited(0, 4, 4) == 1);
+}
+
 TEST_CASE("a bad MANYHANDS_MAX_CPU_COUNT is refused") {
   for (const char* value : {"0", "-1", "abc", "3x", "99999999999"}) {
     const max_cpu_count bad(value);

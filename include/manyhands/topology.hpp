@@ -136,6 +136,11 @@ inline constinit cgroup_limit_cache known_cgroup_limit{};
   return known_cgroup_limit.get(static_cast<std::uint32_t>(now), [] { return read_cgroup_limit(); });
 }
 
+/// The smallest of what was found and the limits that there are, at least 1.
+[[nodiscard]] inline int limited(int found, std::optional<int> quota, std::optional<int> most) noexcept {
+  return std::max(std::min({found, quota.value_or(found), most.value_or(found)}), 1);
+}
+
 }  // namespace detail
 
 /// How many processors this program may use: the smallest of the machine's, those that the calling thread may run on, the control groups'
@@ -156,9 +161,7 @@ inline constinit cgroup_limit_cache known_cgroup_limit{};
     const int cores = detail::physical_core_count(mask.processors());
     if (cores > 0) count = cores;
   }
-  if (const std::optional<int> limit = detail::cgroup_limit()) count = std::min(count, *limit);
-  if (most) count = std::min(count, *most);
-  return std::max(count, 1);
+  return detail::limited(count, detail::cgroup_limit(), most);
 }
 
 }  // namespace manyhands

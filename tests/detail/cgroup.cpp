@@ -159,6 +159,15 @@ TEST_CASE("cpuset and cpuacct are not taken for cpu") {
   CHECK_FALSE(box.limit().has_value());
 }
 
+TEST_CASE("a mount of another controller does not show the own group") {
+  machine box;
+  box.groups("2:cpu,cpuacct:/job\n");
+  box.mounts("31 30 0:28 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n32 30 0:29 /pod " + v1("") +
+             " rw - cgroup cgroup rw,cpuacct,cpu\n");
+  box.v1_quota("/sys/fs/cgroup/cpuset/job", "100000\n").v1_quota(v1(""), "300000\n");
+  CHECK(box.limit() == 3);
+}
+
 TEST_CASE("where both versions are mounted the tighter quota counts") {
   machine box;
   box.groups("2:cpu,cpuacct:/job\n0::/unit\n");
