@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <string_view>
 
 #include <manyhands/codec.hpp>
+#include <manyhands/detail/splittable_range.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/this_task.hpp>
 
@@ -69,19 +71,21 @@ class jobs {
   [[nodiscard]] index_range next(std::size_t most) noexcept {
     std::size_t first = handed_out_.load(std::memory_order_relaxed);
     for (;;) {
-      const std::size_t known = known_.load(std::memory_order_acquire);
-      if (first >= known || stopped()) return {};
+      // Not zero once a failure is known: where the input itself failed, the tasks before are still to be run.
+      const std::size_t known = std::min(known_.load(std::memory_order_acquire), limit());
+      if (first >= known) return {};
       const std::size_t last = known - first < most ? known : first + most;
-      if (handed_out_.compare_exchange_weak(first, last, std::memory_order_relaxed)) return {first, last};
+      // Release: who learns from `waiting` that these tasks are gone also sees what this thread has said before of itself.
+      if (handed_out_.compare_exchange_weak(first, last, std::memory_order_release, std::memory_order_relaxed)) return {first, last};
     }
   }
   /// How many tasks were read and not handed out yet.
   [[nodiscard]] std::size_t waiting() const noexcept {
-    const std::size_t known = known_.load(std::memory_order_relaxed);
-    const std::size_t handed_out = handed_out_.load(std::memory_order_relaxed);
-    return handed_out < known && !stopped() ? known - handed_out : 0;
+    const std::size_t known = std::min(known_.load(std::memory_order_relaxed), limit());
+    const std::size_t handed_out = handed_out_.load(std::memory_order_acquire);
+    return handed_out < known ? known - handed_out : 0;
   }
-  /// How many tasks were read: all of them, for a backend that does not stream.
+  /// How many tasks were read so far: all of them, for a backend that does not stream.
   [[nodiscard]] std::size_t known() const noexcept { return known_.load(std::memory_order_acquire); }
   /// True once no further task shall start: one failed and the call wants no result of a higher one, or the call was given up.
   [[nodiscard]] bool stopped() const noexcept { return limit() != no_index; }
@@ -90,11 +94,17 @@ class jobs {
 
   /// Gives the call up with this error, whatever the tasks do: a worker's initializer failed, or the backend cannot go on.
   virtual void abort(std::exception_ptr cause) noexcept = 0;
+  /// What `abort` was given first, null if it was not called.
+  [[nodiscard]] virtual std::exception_ptr aborted() const noexcept = 0;
 
   // --- any thread, for a task that was handed out and is not settled
 
   /// Runs these tasks in order, each in its place; those at or above `limit()` are left out. Distinct ranges may run at the same time.
   virtual void run(index_range tasks) noexcept = 0;
+  /// The same for tasks of which others may take the tail meanwhile.
+  virtual void run_splittable(detail::splittable_range& tasks) noexcept {
+    for (std::size_t index = tasks.first(); tasks.claim(index); ++index) run({index, index + 1});
+  }
   /// Settles a task that nobody could run.
   virtual void fail(std::size_t index, std::exception_ptr cause) noexcept = 0;
   /// Settles a task with the value that `execute` wrote elsewhere. Throws `codec_error` where the bytes are no such value: the task is not
@@ -105,15 +115,17 @@ class jobs {
 
   // --- where memory is not shared
 
-  /// Runs one task and appends its value or its error to `bytes`. Settles nothing: this is the far side.
+  /// Runs one task and leaves its value or its error in `bytes`, in the place of what was there. Settles nothing: this is the far side.
   virtual task_result execute(std::size_t index, writer& bytes) noexcept = 0;
   [[nodiscard]] virtual result_transport transport() const = 0;
 
   // --- the calling thread, between `backend::run`'s begin and its end
 
-  /// Reads up to `most` further tasks from the input. False once the input has ended, was found broken, or a failure is known. Only a
-  /// backend that streams need call it.
+  /// Reads up to `most` further tasks from the input. False once nothing more will come: the input has ended or is broken, or a failure is
+  /// known. Only a backend that streams need call it.
   virtual bool read(std::size_t most) noexcept = 0;
+  /// Whether all of the input was read.
+  [[nodiscard]] bool complete() const noexcept { return complete_; }
 
   /// What tasks of this call see in `this_task` and `this_worker`.
   [[nodiscard]] const detail::call_facts& facts() const noexcept { return facts_; }
@@ -122,7 +134,10 @@ class jobs {
   explicit jobs(const detail::call_facts& facts) noexcept : facts_(facts) {}
   ~jobs() = default;
 
-  void publish(std::size_t known) noexcept { known_.store(known, std::memory_order_release); }
+  void publish(std::size_t known, bool complete) noexcept {
+    known_.store(known, std::memory_order_release);
+    complete_ = complete;
+  }
   /// Lets no task at or above `index` start any more; the lowest of several wins.
   void stop_at(std::size_t index) noexcept {
     std::size_t seen = limit_.load(std::memory_order_relaxed);
@@ -135,6 +150,7 @@ class jobs {
   // Apart from handed_out_, which every worker writes: these two are read before every task.
   alignas(detail::cache_line) std::atomic<std::size_t> known_{0};
   std::atomic<std::size_t> limit_{no_index};
+  bool complete_ = false;  // the calling thread's
   const detail::call_facts& facts_;
 };
 
@@ -142,9 +158,10 @@ class jobs {
 /// number, and the call's initializer has run. Where that throws, the call is given up and `jobs::next` hands out nothing more.
 class worker_scope {
  public:
-  worker_scope(jobs& work, int index) : outer_(detail::here) {
+  /// `first_time` is false for a worker that was in this call before.
+  worker_scope(jobs& work, int index, bool first_time = true) : outer_(detail::here) {
     detail::here = detail::context{.call = &work.facts(), .scope = work.facts().scope, .worker = index};
-    if (const auto& initializer = work.facts().initializer) {
+    if (const auto& initializer = work.facts().initializer; first_time && initializer) {
       try {
         initializer();
       } catch (...) {
@@ -166,6 +183,9 @@ struct backend_traits {
   bool shares_memory = true;
   /// Calls `jobs::read` itself, as far ahead as `plan::read_ahead` says. For others everything is read before `run` begins.
   bool streams = false;
+  /// A call made inside one of its tasks finds the workers of the outer call and shares them. Where nobody knows how, such calls run in
+  /// their caller.
+  bool nests = false;
 };
 
 /// What a call asks of its backend.

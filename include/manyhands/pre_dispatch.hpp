@@ -21,22 +21,28 @@ class pre_dispatch {
     if (std::cmp_less(count, 1)) refuse("it must be at least 1");
   }
   /// Throws `std::invalid_argument` for text that is no expression.
-  pre_dispatch(std::string expression) : text_(std::move(expression)) { static_cast<void>(batches(1)); }
+  pre_dispatch(std::string expression) : text_(std::move(expression)) { static_cast<void>(value(1)); }
   pre_dispatch(const char* expression) : pre_dispatch(std::string(expression)) {}
 
   /// The count of batches for so many workers; the largest `std::size_t` for "all". Throws `std::invalid_argument` where it comes to less
   /// than 1.
   [[nodiscard]] std::size_t batches(int n_jobs) const {
     if (text_ == "all") return std::numeric_limits<std::size_t>::max();
-    parser input{*this, text_, static_cast<double>(n_jobs)};
-    const double value = input.sum();
-    if (!input.rest.empty()) refuse("'" + std::string(input.rest) + "' is not understood");
-    if (!(value >= 1)) refuse("it must come to at least 1");
+    const double count = value(n_jobs);
+    if (!(count >= 1)) refuse("it must come to at least 1, and n_jobs is " + std::to_string(n_jobs));
     constexpr double most = 1e15;
-    return static_cast<std::size_t>(value < most ? value : most);
+    return static_cast<std::size_t>(count < most ? count : most);
   }
 
  private:
+  [[nodiscard]] double value(int n_jobs) const {
+    if (text_ == "all") return 1;
+    parser input{*this, text_, static_cast<double>(n_jobs)};
+    const double result = input.sum();
+    if (!input.rest.empty()) refuse("'" + std::string(input.rest) + "' is not understood");
+    return result;
+  }
+
   // Recursive descent: sum = product {(+|-) product}, product = factor {(*|/) factor}, factor = number | n_jobs | (sum) | -factor.
   struct parser {
     const pre_dispatch& owner;

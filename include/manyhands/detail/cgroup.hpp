@@ -165,8 +165,8 @@ struct cgroup_mount {
     const std::optional<std::string> group = own_cgroup(version, *groups);
     if (!group) continue;
     const auto limit_by = [&](const std::string& directory) {
-      const std::optional<int> here = cgroup_quota(version, root + directory);
-      if (here && (!smallest || *here < *smallest)) smallest = here;
+      const std::optional<int> quota = cgroup_quota(version, root + directory);
+      if (quota && (!smallest || *quota < *smallest)) smallest = quota;
     };
     bool seen = false;
     const std::vector<cgroup_mount> mounts = cgroup_mounts(version, *mountinfo);

@@ -1,0 +1,120 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+
+#include <manyhands/detail/segmented.hpp>
+#include <manyhands/task.hpp>
+
+// A call's tasks by index, out of whatever range they were given in. Both kinds have `ready`, `complete` (whether that is all from the
+// start), `read` (in the calling thread only) and `invoke(i)` (any thread, each index once).
+
+namespace manyhands::detail {
+
+/// True for ranges whose elements are found without running any code of the user's: workers may look them up themselves.
+template <class Range>
+inline constexpr bool indexable = std::ranges::contiguous_range<Range>&& std::ranges::sized_range<Range>;
+template <class Integer, class Bound>
+inline constexpr bool indexable<std::ranges::iota_view<Integer, Bound>> = std::integral<Integer>&& std::same_as<Integer, Bound>;
+template <class Range>
+inline constexpr bool indexable<borrowed<Range>> = indexable<Range>;
+template <class Base, class Fn>
+inline constexpr bool indexable<delayed_view<Base, Fn>> = indexable<Base>;
+template <class Range>
+inline constexpr bool indexable<const Range> = indexable<Range>;
+
+template <class Task>
+using result_of = std::invoke_result_t<Task>;
+
+/// Tasks that workers look up in the range itself.
+template <class Range>
+class indexed_input {
+  using reference = std::ranges::range_reference_t<Range>;
+
+ public:
+  using result_type = result_of<reference>;
+  static constexpr bool reads_ahead = false;
+
+  explicit indexed_input(Range& range) : first_(std::ranges::begin(range)), size_(static_cast<std::size_t>(std::ranges::size(range))) {}
+
+  [[nodiscard]] std::size_t ready() const noexcept { return size_; }
+  [[nodiscard]] bool complete() const noexcept { return true; }
+  bool read(std::size_t) noexcept { return false; }
+  result_type invoke(std::size_t index) const { return std::invoke(first_[static_cast<std::ranges::range_difference_t<Range>>(index)]); }
+
+ private:
+  std::ranges::iterator_t<Range> first_;
+  std::size_t size_;
+};
+
+/// Tasks that the calling thread reads one at a time and keeps until they run.
+///
+/// A task that stays where it is in the range is referred to, others are taken and end as soon as they have run.
+template <class Range>
+class stored_input {
+  using reference = std::ranges::range_reference_t<Range>;
+  using element = element_of<Range>;
+  static constexpr bool refers = std::is_lvalue_reference_v<element>;
+  using stored = std::conditional_t<refers, std::remove_reference_t<element>*, std::remove_reference_t<element>>;
+
+ public:
+  using result_type = result_of<element>;
+  static constexpr bool reads_ahead = !std::ranges::random_access_range<Range>;
+
+  explicit stored_input(Range& range) : at_(std::ranges::begin(range)), end_(std::ranges::end(range)) {}
+
+  [[nodiscard]] std::size_t ready() const noexcept { return ready_; }
+  [[nodiscard]] bool complete() const noexcept { return false; }
+  /// Reads up to `most` further tasks; false once the range has ended. Throws what the range throws: what was read before counts.
+  bool read(std::size_t most) {
+    for (; most > 0; --most) {
+      if (stale_) {
+        // Not right after the last element was taken: a single-pass range may block in ++ until there is another one.
+        ++at_;
+        stale_ = false;
+      }
+      if (at_ == end_) return false;
+      tasks_.grow(ready_ + 1);
+      if constexpr (refers) {
+        tasks_.emplace(ready_, [this] { return std::addressof(*at_); });
+      } else {
+        tasks_.emplace(ready_, [this]() -> stored { return static_cast<stored>(*at_); });
+      }
+      stale_ = true;
+      ++ready_;
+    }
+    return true;
+  }
+  result_type invoke(std::size_t index) {
+    if constexpr (refers) {
+      return std::invoke(*tasks_[index]);
+    } else {
+      const finally last{*this, index};
+      return std::invoke(std::move(tasks_[index]));
+    }
+  }
+
+ private:
+  struct finally {
+    stored_input& owner;
+    std::size_t index;
+    ~finally() { owner.tasks_.reset(index); }
+  };
+
+  std::ranges::iterator_t<Range> at_;
+  [[no_unique_address]] std::ranges::sentinel_t<Range> end_;
+  segmented<stored> tasks_;
+  std::size_t ready_ = 0;
+  bool stale_ = false;
+};
+
+template <class Range>
+using input_for = std::conditional_t<indexable<std::remove_cv_t<Range>>, indexed_input<Range>, stored_input<Range>>;
+
+}  // namespace manyhands::detail

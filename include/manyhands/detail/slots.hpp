@@ -1,0 +1,192 @@
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+
+#include <manyhands/backend.hpp>
+#include <manyhands/detail/input.hpp>
+#include <manyhands/detail/results.hpp>
+#include <manyhands/exception_codec.hpp>
+
+namespace manyhands::detail {
+
+/// The errors of a call, and the one that its caller gets.
+class call_errors {
+ public:
+  /// Keeps the error of the lowest index. Returns whether it is this one.
+  bool note(std::size_t index, std::exception_ptr error) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (error_ != nullptr && index >= index_) return false;
+    index_ = index;
+    error_ = std::move(error);
+    return true;
+  }
+  /// Keeps the error that ends the whole call; the first of several.
+  void note_abort(std::exception_ptr cause) noexcept {
+    const std::lock_guard lock(mutex_);
+    if (abort_ == nullptr) abort_ = std::move(cause);
+  }
+  [[nodiscard]] std::exception_ptr aborted() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return abort_;
+  }
+  /// Throws what the caller shall get, if anything.
+  void rethrow() const {
+    const std::lock_guard lock(mutex_);
+    if (abort_ != nullptr) std::rethrow_exception(abort_);
+    if (error_ != nullptr) std::rethrow_exception(error_);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  // All below is guarded by mutex_.
+  std::size_t index_ = 0;
+  std::exception_ptr error_;
+  std::exception_ptr abort_;
+};
+
+/// One call's jobs: tasks and results in a `Slots`, which says how one task runs, and here everything that is the same for all calls.
+///
+/// `Slots` has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
+/// `keeps_errors` and, where that is true, `keep_error(i, error)`.
+template <class Slots>
+class slot_jobs final : public jobs {
+ public:
+  /// `shares_memory` as in `backend_traits`: results come to their places by `run`, not by `load`.
+  slot_jobs(const call_facts& facts, Slots& slots, bool shares_memory) : jobs(facts), slots_(slots), roomy_(shares_memory) {
+    if (roomy_) slots_.make_room(slots_.ready());
+    publish(slots_.ready(), slots_.complete());
+  }
+
+  void run(index_range tasks) noexcept override {
+    for (std::size_t index = tasks.first; index != tasks.last && index < limit(); ++index) run_one(index);
+  }
+  void run_splittable(splittable_range& tasks) noexcept override {
+    for (std::size_t index = tasks.first(); tasks.claim(index) && index < limit(); ++index) run_one(index);
+  }
+  void fail(std::size_t index, std::exception_ptr cause) noexcept override {
+    if constexpr (Slots::keeps_errors) {
+      slots_.keep_error(index, std::move(cause));
+    } else if (errors_.note(index, std::move(cause))) {
+      stop_at(index);
+    }
+  }
+  void load(std::size_t index, reader& bytes) override {
+    make_room_late();
+    slots_.load(index, bytes);
+  }
+  void load_error(std::size_t index, reader& bytes) noexcept override {
+    make_room_late();
+    fail(index, load_exception(bytes));
+  }
+  task_result execute(std::size_t index, writer& bytes) noexcept override {
+    here.task = index;
+    bytes.clear();
+    try {
+      slots_.execute(index, bytes);
+      return task_result::value;
+    } catch (...) {
+      bytes.clear();
+      save_exception(std::current_exception(), bytes);
+      return task_result::error;
+    }
+  }
+  [[nodiscard]] result_transport transport() const override { return slots_.transport(); }
+
+  void abort(std::exception_ptr cause) noexcept override {
+    errors_.note_abort(std::move(cause));
+    stop_at(0);
+  }
+  [[nodiscard]] std::exception_ptr aborted() const noexcept override { return errors_.aborted(); }
+
+  bool read(std::size_t most) noexcept override {
+    if (stopped()) return false;
+    bool more = false;
+    try {
+      more = slots_.read(most);
+      if (roomy_) slots_.make_room(slots_.ready());
+    } catch (...) {
+      // What was read before it may still run and fail: a plain loop would meet that first.
+      errors_.note(slots_.ready(), std::current_exception());
+      stop_at(slots_.ready());
+    }
+    publish(slots_.ready(), !more);
+    return more;
+  }
+
+  /// Throws the call's error, if it has one. To be called when no task runs any more.
+  void rethrow() const { errors_.rethrow(); }
+
+ private:
+  void run_one(std::size_t index) noexcept {
+    here.task = index;
+    try {
+      slots_.run(index);
+    } catch (...) {
+      fail(index, std::current_exception());
+    }
+  }
+  /// Results that are loaded get their room when the first one comes: pages that were touched before a fork are copied when they are
+  /// written after it.
+  void make_room_late() {
+    if (roomy_) return;
+    slots_.make_room(known());
+    roomy_ = true;
+  }
+
+  Slots& slots_;
+  call_errors errors_;
+  bool roomy_;
+};
+
+/// The tasks of a range, beside their results.
+template <class Input, class Results>
+class range_slots {
+  using result = typename Input::result_type;
+
+ public:
+  static constexpr bool keeps_errors = Results::keeps_errors;
+  static constexpr bool reads_ahead = Input::reads_ahead;
+
+  template <class Range>
+  explicit range_slots(Range& range) : input_(range) {}
+
+  [[nodiscard]] std::size_t ready() const noexcept { return input_.ready(); }
+  [[nodiscard]] bool complete() const noexcept { return input_.complete(); }
+  bool read(std::size_t most) { return input_.read(most); }
+  void make_room(std::size_t size) { results_.make_room(size); }
+  void run(std::size_t index) {
+    results_.emplace(index, [&]() -> decltype(auto) { return kept(index); });
+  }
+  void execute(std::size_t index, writer& bytes) {
+    save_result<result>([&]() -> result { return input_.invoke(index); }, bytes);
+  }
+  void load(std::size_t index, reader& bytes) {
+    load_result<result>(bytes, [&]<class... Value>(Value&&... value) {
+      results_.emplace(index, [&]() -> decltype(auto) {
+        if constexpr (sizeof...(Value) == 1) return (std::move(value), ...);
+      });
+    });
+  }
+  void keep_error(std::size_t index, std::exception_ptr error) { results_.emplace_error(index, std::move(error)); }
+  [[nodiscard]] result_transport transport() const { return transport_of<result>(); }
+
+  auto take() { return results_.take(ready()); }
+
+ private:
+  decltype(auto) kept(std::size_t index) {
+    if constexpr (std::is_lvalue_reference_v<result>) {
+      return std::ref(input_.invoke(index));
+    } else {
+      return input_.invoke(index);
+    }
+  }
+
+  Input input_;
+  Results results_;
+};
+
+}  // namespace manyhands::detail

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <manyhands/detail/results.hpp>
+#include <manyhands/outcome.hpp>
+
+namespace manyhands::detail {
+
+/// What a tuple of results holds for a task that returns `Result`.
+template <class Result>
+struct in_tuple {
+  using type = kept_result<Result>;
+};
+template <>
+struct in_tuple<void> {
+  using type = std::monostate;
+};
+
+/// Tasks of different types, beside their results.
+template <class... Tasks>
+class tuple_slots {
+  template <class Task>
+  using result_of_task = std::invoke_result_t<Task>;
+  template <std::size_t index>
+  using result = typename std::tuple_element_t<index, std::tuple<std::type_identity<result_of_task<Tasks>>...>>::type;
+
+ public:
+  static constexpr bool keeps_errors = false;
+  static constexpr bool reads_ahead = false;
+
+  /// The tasks must outlive it.
+  explicit tuple_slots(Tasks&&... tasks) : tasks_(std::forward<Tasks>(tasks)...) {}
+
+  [[nodiscard]] std::size_t ready() const noexcept { return sizeof...(Tasks); }
+  [[nodiscard]] bool complete() const noexcept { return true; }
+  bool read(std::size_t) noexcept { return false; }
+  void make_room(std::size_t) noexcept {}
+  void run(std::size_t index) {
+    visit(index, [this]<std::size_t at>(std::integral_constant<std::size_t, at>) {
+      auto& place = std::get<at>(results_);
+      if constexpr (std::is_void_v<result<at>>) {
+        invoke<at>();
+        place.emplace();
+      } else {
+        place.emplace(invoke<at>());
+      }
+    });
+  }
+  void execute(std::size_t index, writer& bytes) {
+    visit(index, [&]<std::size_t at>(std::integral_constant<std::size_t, at>) {
+      save_result<result<at>>([this]() -> result<at> { return invoke<at>(); }, bytes);
+    });
+  }
+  void load(std::size_t index, reader& bytes) {
+    visit(index, [&]<std::size_t at>(std::integral_constant<std::size_t, at>) {
+      load_result<result<at>>(bytes,
+                              [this]<class... Value>(Value&&... value) { std::get<at>(results_).emplace(std::forward<Value>(value)...); });
+    });
+  }
+  /// Possible if every task's is. Of a fixed size only if it is the same for all.
+  [[nodiscard]] result_transport transport() const {
+    result_transport all;
+    bool first = true;
+    for (auto& one : std::array{transport_of<result_of_task<Tasks>>()...}) {
+      if (!one.possible()) return one;
+      if (!first && one.fixed_size != all.fixed_size) one.fixed_size = 0;
+      all = one;
+      first = false;
+    }
+    return all;
+  }
+
+  std::tuple<typename in_tuple<result_of_task<Tasks>>::type...> take() {
+    return std::apply([](auto&... places) { return std::tuple<typename in_tuple<result_of_task<Tasks>>::type...>(std::move(*places)...); },
+                      results_);
+  }
+
+ private:
+  template <std::size_t at>
+  decltype(auto) invoke() {
+    return std::invoke(std::get<at>(std::move(tasks_)));
+  }
+  template <class Action>
+  void visit(std::size_t index, Action&& action) {
+    [&]<std::size_t... at>(std::index_sequence<at...>) {
+      static_cast<void>(((index == at && (action(std::integral_constant<std::size_t, at>{}), true)) || ...));
+    }
+    (std::index_sequence_for<Tasks...>{});
+  }
+
+  std::tuple<Tasks&&...> tasks_;
+  std::tuple<std::optional<typename in_tuple<result_of_task<Tasks>>::type>...> results_;
+};
+
+}  // namespace manyhands::detail

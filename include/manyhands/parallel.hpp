@@ -1,0 +1,131 @@
+#pragma once
+
+#include <cstddef>
+#include <ranges>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <manyhands/backend.hpp>
+#include <manyhands/backends/sequential.hpp>
+#include <manyhands/detail/input.hpp>
+#include <manyhands/detail/results.hpp>
+#include <manyhands/detail/slots.hpp>
+#include <manyhands/detail/tuple_slots.hpp>
+#include <manyhands/errors.hpp>
+#include <manyhands/options.hpp>
+#include <manyhands/outcome.hpp>
+#include <manyhands/scope.hpp>
+#include <manyhands/task.hpp>
+
+namespace manyhands {
+
+/// Runs tasks on workers and returns their results in the order of the tasks.
+///
+/// A call blocks until every task has ended; when it returns or throws, no task of it runs or will run. Of several errors it throws the one
+/// that a plain loop would have met first, and starts no task beyond it. One object may be used by many threads at a time. Options that are
+/// not set are looked up at each call: in the innermost scope, in the environment, else the default.
+class Parallel {
+ public:
+  /// Throws `std::invalid_argument` for options that no call could honour, `error` for those that are not available yet.
+  Parallel(options asked = {}) : options_(std::move(asked)) { detail::check(options_); }
+  Parallel(int n_jobs) : Parallel(options{.n_jobs = n_jobs}) {}
+
+  /// The results of a range of tasks: `std::vector<R>`, or nothing where tasks return `void`.
+  ///
+  /// Any `std::ranges::input_range` of nullary callables will do. It is read in the calling thread only. One without random access is read
+  /// while tasks run, `options::pre_dispatch` batches ahead; what is read is run even if the range throws, whose exception comes then.
+  template <class Range>
+  requires(std::ranges::range<Range>) auto operator()(Range&& range) const {
+    if constexpr (check_range<Range>()) {
+      using input = detail::input_for<std::remove_reference_t<Range>>;
+      detail::range_slots<input, detail::value_results<typename input::result_type, !input::reads_ahead>> slots(range);
+      run(slots);
+      return slots.take();
+    }
+  }
+
+  /// The results of tasks of different types, as a `std::tuple`: `std::monostate` where one returns `void`.
+  template <class... Tasks>
+  requires(!(sizeof...(Tasks) == 1 && (std::ranges::range<Tasks> && ...))) auto operator()(Tasks&&... tasks) const {
+    static_assert((std::is_invocable_v<Tasks> && ...),
+                  "manyhands: Parallel takes a range of tasks, or tasks: callables without parameters, as delayed(fn)(args...) makes them");
+    if constexpr ((std::is_invocable_v<Tasks> && ...)) {
+      detail::tuple_slots<Tasks...> slots(std::forward<Tasks>(tasks)...);
+      run(slots);
+      return slots.take();
+    }
+  }
+
+  /// What became of every task of a range, in order: its value or its error. One bad task costs nobody else's result.
+  ///
+  /// Throws only what concerns the call as a whole: bad options, a broken input range, an initializer that failed.
+  template <class Range>
+  auto outcomes(Range&& range) const {
+    if constexpr (check_range<Range>()) {
+      using input = detail::input_for<std::remove_reference_t<Range>>;
+      detail::range_slots<input, detail::outcome_results<typename input::result_type>> slots(range);
+      run(slots);
+      return slots.take();
+    }
+  }
+
+ private:
+  template <class Range>
+  static consteval bool check_range() {
+    if constexpr (!std::ranges::input_range<Range>) {
+      static_assert(std::ranges::input_range<Range>,
+                    "manyhands: Parallel takes a range of tasks, and this is not a range that can be read");
+      return false;
+    } else {
+      constexpr bool callable = std::is_invocable_v<detail::element_of<Range>>;
+      static_assert(callable,
+                    "manyhands: Parallel takes a range of tasks, callables without parameters: make them with `range | delayed(fn)` or "
+                    "delayed(fn)(args...)");
+      return callable;
+    }
+  }
+
+  template <class Slots>
+  void run(Slots& slots) const {
+    const options& scope = detail::scoped();
+    const detail::selection chosen = detail::select(options_);
+    const detail::call_facts facts{.scope = detail::here.scope,
+                                   .initializer = options_.initializer ? options_.initializer : scope.initializer,
+                                   .seed = options_.seed.value_or(scope.seed.value_or(0)),
+                                   .where = chosen.where,
+                                   .budget = chosen.budget};
+    const std::string& description = options_.description ? *options_.description : scope.description ? *scope.description : std::string();
+    const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
+    const plan how{.workers = chosen.workers,
+                   .batch = options_.batch_size.value_or(scope.batch_size.value_or(automatic)),
+                   .read_ahead = ahead ? ahead->batches(chosen.workers) : 2 * static_cast<std::size_t>(chosen.workers),
+                   .description = description};
+
+    sequential_backend in_caller;
+    backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
+    const backend_traits traits = who.traits();
+    detail::slot_jobs<Slots> work(facts, slots, traits.shares_memory);
+    if (!traits.shares_memory) {
+      if (const result_transport home = work.transport(); !home.possible()) throw not_transportable(home.type_name, home.obstacle);
+    }
+    if (!work.complete() && !(traits.streams && (Slots::reads_ahead || chosen.workers == 1))) {
+      while (work.read(no_index)) {
+      }
+      work.rethrow();
+    }
+    if (work.complete() && work.known() == 0) return;
+    who.run(work, how);
+    work.rethrow();
+    if (work.waiting() > 0 || !work.complete()) {
+      throw error("backend \"" + std::string(who.name()) + "\" returned before all tasks were run: " + std::to_string(work.waiting()) +
+                  " are left");
+    }
+  }
+
+  options options_;
+};
+
+}  // namespace manyhands

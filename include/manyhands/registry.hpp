@@ -1,0 +1,106 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <manyhands/backend.hpp>
+#include <manyhands/backends/sequential.hpp>
+#include <manyhands/backends/threads.hpp>
+#include <manyhands/config.hpp>
+#include <manyhands/errors.hpp>
+
+namespace manyhands {
+
+/// Makes a backend: called for each call that uses it. To keep state between calls, return the same object each time.
+using backend_factory = std::function<std::shared_ptr<backend>()>;
+
+namespace detail {
+
+/// The one object of a backend that keeps no state.
+template <class Backend>
+std::shared_ptr<backend> shared_backend() {
+  static const std::shared_ptr<backend> one = std::make_shared<Backend>();
+  return one;
+}
+
+/// The registered backends. A table is never changed once it is published, so that a worker forked at any moment can read it.
+struct backend_table {
+  std::map<std::string, backend_factory, std::less<>> factories = {
+      {"sequential", shared_backend<sequential_backend>},
+      {"threads", shared_backend<threads_backend>},
+  };
+  std::string preferred = "threads";
+  const backend_table* older = nullptr;  // never deleted: somebody may still read it
+};
+
+inline std::atomic<const backend_table*>& current_table() {
+  static const backend_table built_in;
+  static std::atomic<const backend_table*> current{&built_in};
+  return current;
+}
+
+[[nodiscard]] inline std::string_view without_alias(std::string_view name) noexcept {
+  if (name == "threading") return "threads";
+  if (name == "multiprocessing") return "processes";
+  return name;
+}
+
+/// Who makes the backend of that name. Throws `std::invalid_argument`, which lists the known names, for any other.
+[[nodiscard]] inline const backend_factory& factory_of(std::string_view name, const std::string& asked_by = "backend") {
+  const backend_table& table = *current_table().load(std::memory_order_acquire);
+  auto found = table.factories.find(name);
+  if (found == table.factories.end()) found = table.factories.find(without_alias(name));
+  if (found != table.factories.end()) return found->second;
+  constexpr std::array planned{std::string_view("loky"), std::string_view("mpi")};
+  if (std::find(planned.begin(), planned.end(), name) != planned.end())
+    throw error("backend \"" + std::string(name) + "\" is not available yet");
+  std::string known;
+  for (const auto& [one, factory] : table.factories) known += (known.empty() ? "" : ", ") + one;
+  throw std::invalid_argument(asked_by + " is \"" + std::string(name) + "\": use one of " + known +
+                              ", or register it with register_parallel_backend");
+}
+
+/// The backend of that name; throws as `factory_of` does.
+[[nodiscard]] inline std::shared_ptr<backend> make_backend(std::string_view name, const std::string& asked_by = "backend") {
+  if (std::shared_ptr<backend> made = factory_of(name, asked_by)()) return made;
+  throw error("the factory of backend \"" + std::string(name) + "\" gave no backend");
+}
+
+}  // namespace detail
+
+/// Makes a backend known by a name, in the place of any that had it. `make_default` makes it the one that is used where nobody chose.
+///
+/// Throws `std::invalid_argument` for an empty name or factory. May be called at any time, from any thread; calls that run keep what they
+/// have.
+inline void register_parallel_backend(std::string name, backend_factory factory, bool make_default = false) {
+  if (name.empty()) throw std::invalid_argument("register_parallel_backend: the name is empty");
+  if (factory == nullptr) throw std::invalid_argument("register_parallel_backend: the factory of \"" + name + "\" is empty");
+  std::atomic<const detail::backend_table*>& current = detail::current_table();
+  auto next = std::make_unique<detail::backend_table>();
+  const detail::backend_table* seen = current.load(std::memory_order_acquire);
+  do {
+    next->older = seen;
+    next->factories = seen->factories;
+    next->preferred = make_default ? name : seen->preferred;
+    next->factories.insert_or_assign(name, factory);
+  } while (!current.compare_exchange_weak(seen, next.get(), std::memory_order_acq_rel));
+  static_cast<void>(next.release());
+}
+
+/// The names of all backends that can be asked for, sorted.
+[[nodiscard]] inline std::vector<std::string> registered_backends() {
+  std::vector<std::string> names;
+  for (const auto& [name, factory] : detail::current_table().load(std::memory_order_acquire)->factories) names.push_back(name);
+  return names;
+}
+
+}  // namespace manyhands

@@ -1,0 +1,276 @@
+#pragma once
+
+#include <compare>
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <ranges>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace manyhands {
+
+/// A call that waits to be made: a function and decayed copies of its arguments. What `delayed(fn)(args...)` gives.
+///
+/// Calling it calls `fn` with `std::invoke`. A task that may be called again passes its arguments as lvalues, so that they last; an rvalue
+/// task hands them over. Where `fn` takes an argument only by move (a `std::unique_ptr` by value), it is handed over even so: such a task
+/// is good for one call.
+template <class Fn, class... Args>
+class task {
+  static constexpr bool keeps = std::is_invocable_v<Fn&, Args&...>;
+  static constexpr bool gives = std::is_invocable_v<Fn, Args...>;
+  static_assert(keeps || gives, "manyhands: delayed(fn)(args...): fn cannot be called with these arguments");
+
+ public:
+  /// What calling it returns.
+  using result_type = typename std::conditional_t<keeps, std::invoke_result<Fn&, Args&...>, std::invoke_result<Fn, Args...>>::type;
+
+  template <class F, class... As>
+  explicit task(std::in_place_t, F&& fn, As&&... args) : fn_(std::forward<F>(fn)), args_(std::forward<As>(args)...) {}
+
+  result_type operator()() & {
+    if constexpr (keeps) {
+      return std::apply([this](auto&... args) -> result_type { return std::invoke(fn_, args...); }, args_);
+    } else {
+      return std::move(*this)();
+    }
+  }
+  result_type operator()() && {
+    if constexpr (std::is_invocable_r_v<result_type, Fn, Args...>) {
+      return std::apply([this](Args&&... args) -> result_type { return std::invoke(std::move(fn_), std::forward<Args>(args)...); },
+                        std::move(args_));
+    } else {
+      return (*this)();
+    }
+  }
+  result_type operator()() const& requires std::is_invocable_r_v<result_type, const Fn&, const Args&...> {
+    return std::apply([this](auto&... args) -> result_type { return std::invoke(fn_, args...); }, args_);
+  }
+
+ private:
+  Fn fn_;
+  std::tuple<Args...> args_;
+};
+
+template <class Fn>
+class delayed_function;
+
+namespace detail {
+
+/// A range that somebody else keeps.
+template <class Range>
+class borrowed {
+ public:
+  explicit borrowed(Range& range) noexcept : range_(std::addressof(range)) {}
+  auto begin() const { return std::ranges::begin(*range_); }
+  auto end() const { return std::ranges::end(*range_); }
+  auto size() const requires std::ranges::sized_range<Range> { return std::ranges::size(*range_); }
+
+ private:
+  Range* range_;
+};
+
+/// A view of whatever stands left of `| delayed(fn)`: an lvalue container is referred to, views and rvalues are kept.
+template <class Range>
+using base_of = std::conditional_t<std::is_lvalue_reference_v<Range> &&
+                                       !(std::ranges::view<std::remove_cvref_t<Range>> && std::copyable<std::remove_cvref_t<Range>>),
+                                   borrowed<std::remove_reference_t<Range>>, std::remove_cvref_t<Range>>;
+
+/// What a task keeps of its element: a reference where the element stays where it is, else the element itself. Elements of a single-pass
+/// range live only until the next one is read.
+template <class Range>
+using element_of = std::conditional_t<
+    std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>,
+    std::conditional_t<std::ranges::forward_range<Range>, std::ranges::range_reference_t<Range>, std::ranges::range_value_t<Range>>,
+    std::remove_cvref_t<std::ranges::range_reference_t<Range>>>;
+
+/// The task of one element: the function is the view's own where it can be called as const, else a copy, so that no two workers change one
+/// object.
+template <class Fn, class Element>
+class element_task {
+  static constexpr bool shares = std::is_invocable_v<const Fn&, Element&> || std::is_invocable_v<const Fn&, Element&&>;
+  using function = std::conditional_t<shares, const Fn&, Fn&>;
+  static constexpr bool gives = std::is_invocable_v<function, Element&&>;
+  static_assert(gives || std::is_invocable_v<function, Element&>,
+                "manyhands: range | delayed(fn): fn cannot be called with an element of the range");
+  static_assert(shares || std::copy_constructible<Fn>,
+                "manyhands: range | delayed(fn): fn must be callable as const, or be copyable: every task needs its own");
+
+ public:
+  using result_type =
+      typename std::conditional_t<gives, std::invoke_result<function, Element&&>, std::invoke_result<function, Element&>>::type;
+
+  template <class Reference>
+  element_task(const Fn& fn, Reference&& element) : fn_(keep(fn)), element_(std::forward<Reference>(element)) {}
+
+  result_type operator()() {
+    if constexpr (gives) {
+      return std::invoke(callee(), std::forward<Element>(element_));
+    } else {
+      return std::invoke(callee(), element_);
+    }
+  }
+  result_type operator()() const requires(shares&& std::is_lvalue_reference_v<Element>) { return std::invoke(*fn_, element_); }
+
+ private:
+  static auto keep(const Fn& fn) {
+    if constexpr (shares) {
+      return std::addressof(fn);
+    } else {
+      return Fn(fn);
+    }
+  }
+  function callee() noexcept {
+    if constexpr (shares) {
+      return *fn_;
+    } else {
+      return fn_;
+    }
+  }
+
+  std::conditional_t<shares, const Fn*, Fn> fn_;
+  Element element_;
+};
+
+}  // namespace detail
+
+/// A view with one task for each element of a range: what `range | delayed(fn)` gives. Its tasks refer to it: it must outlive them.
+template <class Base, class Fn>
+class delayed_view : public std::ranges::view_base {
+  template <class Range>
+  class cursor {
+    using inner = std::ranges::iterator_t<Range>;
+    using element = detail::element_of<Range>;
+
+   public:
+    using value_type = detail::element_task<Fn, element>;
+    using difference_type = std::ranges::range_difference_t<Range>;
+    // Dereferencing gives a new task each time, which the old iterator categories only allow an input iterator.
+    using iterator_category = std::input_iterator_tag;
+    using iterator_concept = std::conditional_t<
+        std::ranges::random_access_range<Range>, std::random_access_iterator_tag,
+        std::conditional_t<std::ranges::bidirectional_range<Range>, std::bidirectional_iterator_tag,
+                           std::conditional_t<std::ranges::forward_range<Range>, std::forward_iterator_tag, std::input_iterator_tag>>>;
+
+    cursor() requires std::default_initializable<inner>
+    = default;
+    cursor(inner at, const Fn& fn) : at_(std::move(at)), fn_(std::addressof(fn)) {}
+
+    value_type operator*() const { return value_type(*fn_, *at_); }
+    cursor& operator++() {
+      ++at_;
+      return *this;
+    }
+    void operator++(int) requires(!std::ranges::forward_range<Range>) { ++at_; }
+    cursor operator++(int) requires std::ranges::forward_range<Range> {
+      cursor before = *this;
+      ++at_;
+      return before;
+    }
+    cursor& operator--() requires std::ranges::bidirectional_range<Range> {
+      --at_;
+      return *this;
+    }
+    cursor operator--(int) requires std::ranges::bidirectional_range<Range> {
+      cursor before = *this;
+      --at_;
+      return before;
+    }
+    cursor& operator+=(difference_type n) requires std::ranges::random_access_range<Range> {
+      at_ += n;
+      return *this;
+    }
+    cursor& operator-=(difference_type n) requires std::ranges::random_access_range<Range> {
+      at_ -= n;
+      return *this;
+    }
+    value_type operator[](difference_type n) const requires std::ranges::random_access_range<Range> { return value_type(*fn_, at_[n]); }
+
+    friend bool operator==(const cursor& a, const cursor& b) requires std::equality_comparable<inner> { return a.at_ == b.at_; }
+    friend bool operator==(const cursor& a,
+                           const std::ranges::sentinel_t<Range>& end) requires(!std::same_as<inner, std::ranges::sentinel_t<Range>>) {
+      return a.at_ == end;
+    }
+    friend bool operator<(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return a.at_ < b.at_; }
+    friend bool operator>(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return b < a; }
+    friend bool operator<=(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return !(b < a); }
+    friend bool operator>=(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return !(a < b); }
+    friend cursor operator+(cursor a, difference_type n) requires std::ranges::random_access_range<Range> { return a += n; }
+    friend cursor operator+(difference_type n, cursor a) requires std::ranges::random_access_range<Range> { return a += n; }
+    friend cursor operator-(cursor a, difference_type n) requires std::ranges::random_access_range<Range> { return a -= n; }
+    friend difference_type operator-(const cursor& a, const cursor& b) requires std::sized_sentinel_for<inner, inner> {
+      return a.at_ - b.at_;
+    }
+
+   private:
+    inner at_{};
+    const Fn* fn_ = nullptr;
+  };
+
+ public:
+  delayed_view(Base base, Fn fn) : base_(std::move(base)), fn_(std::move(fn)) {}
+
+  auto begin() { return cursor<Base>(std::ranges::begin(base_), fn_); }
+  auto begin() const requires std::ranges::input_range<const Base> { return cursor<const Base>(std::ranges::begin(base_), fn_); }
+  auto end() { return end_of(*this); }
+  auto end() const requires std::ranges::input_range<const Base> { return end_of(*this); }
+  auto size() const requires std::ranges::sized_range<const Base> { return std::ranges::size(base_); }
+
+ private:
+  template <class Self>
+  static auto end_of(Self& self) {
+    using range = std::conditional_t<std::is_const_v<Self>, const Base, Base>;
+    if constexpr (std::ranges::common_range<range>) {
+      return cursor<range>(std::ranges::end(self.base_), self.fn_);
+    } else {
+      return std::ranges::end(self.base_);
+    }
+  }
+
+  Base base_;
+  Fn fn_;
+};
+
+/// A function that makes tasks: what `delayed(fn)` gives.
+template <class Fn>
+class delayed_function {
+ public:
+  template <class F>
+  explicit delayed_function(std::in_place_t, F&& fn) : fn_(std::forward<F>(fn)) {}
+
+  /// The task of calling the function with decayed copies of these arguments. `std::ref` passes a reference.
+  template <class... Args>
+  [[nodiscard]] auto operator()(Args&&... args) const& {
+    return task<Fn, std::unwrap_ref_decay_t<Args>...>(std::in_place, fn_, std::forward<Args>(args)...);
+  }
+  template <class... Args>
+  [[nodiscard]] auto operator()(Args&&... args) && {
+    return task<Fn, std::unwrap_ref_decay_t<Args>...>(std::in_place, std::move(fn_), std::forward<Args>(args)...);
+  }
+
+  /// A view with the task of calling the function for each element. Elements of an lvalue range are referred to, never copied.
+  template <class Range>
+  [[nodiscard]] friend auto operator|(Range&& range, delayed_function fn) {
+    static_assert(std::ranges::input_range<Range>,
+                  "manyhands: what stands left of `| delayed(fn)` is not a range: for one task write delayed(fn)(argument)");
+    if constexpr (std::ranges::input_range<Range>) {
+      using base = detail::base_of<Range>;
+      return delayed_view<base, Fn>(base(std::forward<Range>(range)), std::move(fn.fn_));
+    }
+  }
+
+ private:
+  Fn fn_;
+};
+
+/// Takes a function whose calls shall be made by workers: `delayed(fn)(args...)` is one such call, `range | delayed(fn)` is one for each
+/// element.
+template <class Fn>
+[[nodiscard]] auto delayed(Fn&& fn) {
+  return delayed_function<std::decay_t<Fn>>(std::in_place, std::forward<Fn>(fn));
+}
+
+}  // namespace manyhands
