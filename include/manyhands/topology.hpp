@@ -149,8 +149,8 @@ inline constinit cgroup_limit_cache known_cgroup_limit{};
 /// `only_physical_cores` counts processors that share a core as one; where the system does not tell, they count in full.
 ///
 /// Cheap enough for each call: the quota is read at most once a second, and hwloc, where it is linked, is loaded once and for physical
-/// cores only. Any thread may call it, in a forked process too; no mutex is held. Throws `std::invalid_argument` where the variable is no
-/// number of at least 1.
+/// cores only. Any thread may call it. So may a process forked at any moment: no mutex is held, save while hwloc is being loaded. Throws
+/// `std::invalid_argument` where the variable is no number of at least 1.
 [[nodiscard]] inline int cpu_count(bool only_physical_cores = false) {
   const std::optional<int> most = detail::env_max_cpu_count();
   const detail::affinity_mask mask;
