@@ -1,0 +1,121 @@
+#pragma once
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <ctime>
+#include <span>
+#include <system_error>
+#include <utility>
+
+// With shared_memory.hpp, process.hpp and worker_process.hpp the only places that call the system: EINTR, CLOEXEC and partial reads end here.
+
+namespace manyhands::detail {
+
+/// The system calls that a test can make fail.
+enum class os_call : std::uint8_t { doorbell, fork, memory, pidfd_open, pidfd_info };
+
+/// For tests: returns the `errno` that a call shall fail with, 0 to let it through. Called by every thread that makes such a call.
+using os_fault = int (*)(os_call) noexcept;
+inline std::atomic<os_fault> injected_fault{nullptr};
+
+/// True, with `errno` set, where a test makes this call fail.
+[[nodiscard]] inline bool fails_on_purpose(os_call call) noexcept {
+  const os_fault fault = injected_fault.load(std::memory_order_relaxed);
+  if (fault == nullptr) return false;
+  const int error = fault(call);
+  if (error != 0) errno = error;
+  return error != 0;
+}
+
+[[noreturn]] inline void throw_system_error(int error, const char* what) {
+  throw std::system_error(error, std::generic_category(), what);
+}
+
+/// Repeats a system call for as long as a signal cuts it short.
+template <class Call>
+auto retried(Call&& call) noexcept(noexcept(call())) {
+  for (;;) {
+    const auto result = call();
+    if (result != -1 || errno != EINTR) return result;
+  }
+}
+
+/// An open file descriptor, closed at the end.
+class descriptor {
+ public:
+  descriptor() = default;
+  explicit descriptor(int fd) noexcept : fd_(fd) {}
+  descriptor(descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  descriptor& operator=(descriptor&& other) noexcept {
+    if (this != &other) {
+      close();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  ~descriptor() { close(); }
+
+  void close() noexcept {
+    // Not retried: Linux has let go of the descriptor when close() reports EINTR, and another thread may have it by now.
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  }
+  [[nodiscard]] int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// What any process of a call rings to wake its caller. Rings add up to one until they are answered.
+class doorbell {
+ public:
+  /// Throws `std::system_error`.
+  doorbell() : fd_(fails_on_purpose(os_call::doorbell) ? -1 : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!fd_) throw_system_error(errno, "manyhands: eventfd");
+  }
+
+  /// Never blocks: a counter that is full, by whatever worker, is a bell that rings already. A worker whose task closed the descriptor rings
+  /// nothing; the caller looks by itself from time to time.
+  void ring() const noexcept {
+    const std::uint64_t one = 1;
+    static_cast<void>(retried([&] { return ::write(fd_.get(), &one, sizeof one); }));
+  }
+  void silence() const noexcept {
+    std::uint64_t rings = 0;
+    static_cast<void>(retried([&] { return ::read(fd_.get(), &rings, sizeof rings); }));
+  }
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+
+ private:
+  descriptor fd_;
+};
+
+/// Waits until one of the descriptors has something to say, a signal came, or the time is over. Entries with a negative descriptor are left out.
+inline void wait_for_any(std::span<pollfd> descriptors, std::chrono::milliseconds at_most) noexcept {
+  for (pollfd& entry : descriptors) entry.revents = 0;
+  // Not repeated after a signal: the caller looks around and comes back.
+  if (::poll(descriptors.data(), static_cast<nfds_t>(descriptors.size()), static_cast<int>(at_most.count())) < 0) {
+    for (pollfd& entry : descriptors) entry.revents = 0;
+  }
+}
+
+/// Sleeps while `word` is `seen`, in memory that processes share. May return early.
+inline void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t seen) noexcept {
+  static_assert(sizeof(std::atomic<std::uint32_t>) == sizeof(std::uint32_t));
+  ::syscall(SYS_futex, &word, FUTEX_WAIT, seen, nullptr, nullptr, 0);
+}
+
+/// Wakes who sleeps in `futex_wait` on this word.
+inline void futex_wake(const std::atomic<std::uint32_t>& word) noexcept { ::syscall(SYS_futex, &word, FUTEX_WAKE, 0x7fffffff, nullptr, nullptr, 0); }
+
+}  // namespace manyhands::detail

@@ -1,0 +1,110 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include <manyhands/detail/direct_results.hpp>
+#include <manyhands/detail/process.hpp>
+#include <manyhands/detail/shared_memory.hpp>
+#include <manyhands/detail/wire.hpp>
+#include <manyhands/detail/worker_board.hpp>
+#include <manyhands/detail/worker_loop.hpp>
+#include <manyhands/detail/worker_process.hpp>
+
+namespace manyhands::detail {
+
+/// What a caller holds of one worker: its process, the memory that it shares with it, and what it knows for sure of it.
+class worker_link {
+ public:
+  /// The ring of results: as large as a second-level cache likes it.
+  static constexpr std::size_t ring_size = std::size_t{1} << 20;
+
+  /// Forks a worker. Throws `std::system_error` where that cannot be. The memory is new each time: what the last worker wrote, or a child that it
+  /// left behind still writes, is not there.
+  void start(jobs& work, int number, const parent_facts& parent, const direct_results& places, const doorbell& bell, std::span<worker_link> siblings) {
+    memory_ = shared_memory(sizeof(layout) + ring_size);
+    layout* const shared = ::new (memory_.data()) layout;
+    board_ = &shared->board;
+    const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
+    frames_ = frame_reader(shared->positions, ring);
+    posted = finished = 0;
+    is_ready = is_corrupt = was_ended = false;
+
+    const open_memory open(memory_, places.memory());
+    process_ = child_process::fork([&](const sigset_t& mask) noexcept {
+      for (worker_link& sibling : siblings) sibling.process_.disown();
+      become_worker(parent, mask);
+      memory_.close_to_children();  // what tasks fork has no business here
+      if (places.memory()) places.memory().close_to_children();
+      board_->wait_for_gate();
+      const process_mark mark;
+      exit_guard guard(mark, [](void* board, int code) noexcept { static_cast<worker_board*>(board)->say_exit(code); }, board_);
+      worker_loop(work, number, *board_, frame_writer(shared->positions, ring), places, bell, mark).run();
+      end_worker(0);
+    });
+    board_->open_gate();
+  }
+
+  /// Collects the worker if it has ended. Never blocks.
+  [[nodiscard]] std::optional<exit_status> try_collect() noexcept {
+    std::optional<exit_status> status = process_.try_collect();
+    if (status && !status->known()) status->code = board_->exit_code();
+    return status;
+  }
+  /// Kills the worker, which is collected later.
+  void kill() noexcept { process_.kill(); }
+
+  /// True where the worker has said something since it was heard last.
+  [[nodiscard]] bool has_news() const noexcept {
+    return board_->finished() != finished || frames_.has_news() || (!is_ready && board_->is_ready());
+  }
+
+  [[nodiscard]] bool runs() const noexcept { return process_.runs(); }
+  [[nodiscard]] const child_process& process() const noexcept { return process_; }
+  [[nodiscard]] worker_board& board() const noexcept { return *board_; }
+  [[nodiscard]] frame_reader& frames() noexcept { return frames_; }
+
+  // What the caller has seen; the board may say less by now, or rubbish.
+  std::uint32_t posted = 0;    // ranges given
+  std::uint32_t finished = 0;  // ranges that the worker is through with
+  bool is_ready = false;
+  bool is_corrupt = false;  // it was killed because it had overwritten what it shares
+  bool was_ended = false;   // it was killed because nobody wants its task
+
+ private:
+  struct layout {
+    worker_board board;
+    ring_positions positions;
+  };
+
+  /// Children forked while it lives have the memory.
+  class open_memory {
+   public:
+    open_memory(const shared_memory& own, const shared_memory& places) noexcept : own_(own), places_(places) {
+      own_.open_to_children();
+      if (places_) places_.open_to_children();
+    }
+    open_memory(const open_memory&) = delete;
+    open_memory& operator=(const open_memory&) = delete;
+    ~open_memory() {
+      own_.close_to_children();
+      if (places_) places_.close_to_children();
+    }
+
+   private:
+    const shared_memory& own_;
+    const shared_memory& places_;
+  };
+
+  shared_memory memory_;
+  worker_board* board_ = nullptr;
+  frame_reader frames_;
+  child_process process_;  // after memory_: it ends before that goes
+};
+
+}  // namespace manyhands::detail

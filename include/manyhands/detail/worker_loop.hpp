@@ -1,0 +1,104 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+
+#include <manyhands/backend.hpp>
+#include <manyhands/detail/direct_results.hpp>
+#include <manyhands/detail/os.hpp>
+#include <manyhands/detail/shared_memory.hpp>
+#include <manyhands/detail/wire.hpp>
+#include <manyhands/detail/worker_board.hpp>
+#include <manyhands/exception_codec.hpp>
+
+namespace manyhands::detail {
+
+/// The far side of a call: takes ranges from its board, runs their tasks, and leaves the results where the caller finds them.
+///
+/// Runs tasks in the order in which they were given, and leaves each result before it begins the next task: the caller relies on both.
+class worker_loop {
+ public:
+  /// `places` may have size 0: then all results travel as frames.
+  worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
+              const process_mark& mark) noexcept
+      : work_(work), number_(number), board_(board), results_(results), places_(places), bell_(bell), mark_(mark) {}
+
+  /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error.
+  void run() noexcept {
+    worker_scope scope(work_, number_);
+    end_if_copy();
+    if (const std::exception_ptr cause = work_.aborted()) {
+      bytes_.clear();
+      save_exception(cause, bytes_);
+      send(0, frame_kind::no_worker);
+    } else {
+      board_.say_ready();
+      if (!board_.has_range(0)) ring();
+      for (std::uint32_t range = 0; board_.wait_for_range(range); ++range) run_range(range);
+    }
+    board_.say_leaving();
+    ring();
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  void run_range(std::uint32_t number) noexcept {
+    const index_range tasks = board_.range(number);
+    const clock::time_point start = clock::now();
+    std::uint32_t begun = 0;
+    for (std::size_t index = tasks.first; index < tasks.last && index < board_.limit() && board_.claim(number, begun); ++index, ++begun) {
+      board_.begin_task(index);
+      run_task(index);
+      board_.end_task(index);
+    }
+    board_.finish_range(number, static_cast<std::uint64_t>(std::chrono::nanoseconds(clock::now() - start).count()));
+    ring();
+  }
+
+  void run_task(std::size_t index) noexcept {
+    bytes_.clear();
+    const task_result what = work_.execute(index, bytes_);
+    end_if_copy();
+    if (what == task_result::value && places_.size() != 0 && bytes_.size() == places_.size()) {
+      places_.put(index, bytes_.bytes());
+    } else {
+      send(index, what == task_result::value ? frame_kind::value : frame_kind::error);
+    }
+    if (bytes_.size() > most_kept) bytes_ = writer();
+  }
+
+  void send(std::size_t index, frame_kind kind) noexcept {
+    results_.write(index, kind, bytes_.bytes(), [&](const std::atomic<std::uint32_t>& word, std::uint32_t seen) {
+      ring();
+      futex_wait(word, seen);
+    });
+    // Values can wait for the end of the range; after an error no later task may begin.
+    if (kind != frame_kind::value || results_.is_half_full()) ring();
+  }
+
+  void ring() const noexcept {
+    if (board_.shall_ring()) bell_.ring();
+  }
+
+  /// A task that forks and returns in both processes: what it made is no worker, and must neither answer nor run on into the program.
+  void end_if_copy() const noexcept {
+    if (!mark_.is_original()) ::_exit(0);
+  }
+
+  static constexpr std::size_t most_kept = std::size_t{4} << 20;
+
+  jobs& work_;
+  int number_;
+  worker_board& board_;
+  frame_writer results_;
+  const direct_results& places_;
+  const doorbell& bell_;
+  const process_mark& mark_;
+  writer bytes_;
+};
+
+}  // namespace manyhands::detail

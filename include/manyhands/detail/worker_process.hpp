@@ -1,0 +1,131 @@
+#pragma once
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio_ext.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+
+#include <manyhands/detail/os.hpp>
+#include <manyhands/detail/shared_memory.hpp>
+
+// How a forked copy of the program becomes a worker, and how it ends without doing anything that is the program's to do.
+
+extern "C" {
+// There in a program that measures its coverage, null in any other: _exit() would lose what a worker has measured.
+void __gcov_dump(void) __attribute__((weak));
+int __llvm_profile_write_file(void) __attribute__((weak));
+}
+
+namespace manyhands::detail {
+
+/// Writes out what waits in the standard streams. Leaves out a stream that another thread holds, which may never let go of it.
+inline void flush_standard_streams() noexcept {
+  if (::ftrylockfile(stderr) == 0) {
+    std::fflush(stderr);
+    ::funlockfile(stderr);
+  }
+  if (::ftrylockfile(stdout) != 0) return;
+  std::fflush(stdout);
+  try {
+    std::cout.flush();  // has a buffer of its own after sync_with_stdio(false)
+    std::clog.flush();
+  } catch (...) {  // the user may have asked for exceptions; a full disk is no reason to lose a worker
+  }
+  ::funlockfile(stdout);
+}
+
+/// What a worker needs to know of its parent. Made before the fork: looking symbols up after it might wait for a lock forever.
+struct parent_facts {
+  pid_t pid = ::getpid();
+  /// Sets the number of OpenMP threads, null where libgomp is not loaded. Its threads are not there after a fork, and it waits for them.
+  void (*set_openmp_threads)(int) = find_libgomp();
+
+ private:
+  static void (*find_libgomp())(int) {
+    // LLVM's runtime has both names, and survives a fork by itself.
+    if (::dlsym(RTLD_DEFAULT, "GOMP_parallel") == nullptr || ::dlsym(RTLD_DEFAULT, "__kmpc_fork_call") != nullptr) return nullptr;
+    return reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  }
+};
+
+/// Turns a freshly forked process, with all signals blocked, into a worker. `mask` is the signal mask of the thread that forked it.
+inline void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const pid_t now = ::getppid();
+  if (now != parent.pid && now != 0) ::_exit(0);  // it died before the line above; 0 is a parent in another pid namespace
+
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    const bool ignored = (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
+    const bool handled = (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+    if (handled || (ignored && signal == SIGCHLD)) ::signal(signal, SIG_DFL);
+  }
+  ::signal(SIGINT, SIG_IGN);  // Ctrl-C is for the program; when it ends, so do we
+  sigset_t own = mask;
+  for (const int signal : {SIGTERM, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP}) ::sigdelset(&own, signal);
+
+  // Not only its descriptor: what the program had read ahead is the program's. And what it had not written yet it will write itself.
+  ::__fpurge(stdin);
+  ::__fpurge(stdout);
+  ::__fpurge(stderr);
+  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (nothing > 0) {
+    ::dup2(nothing, STDIN_FILENO);
+    ::close(nothing);
+  }
+
+  // Where memory runs out the system shall take a worker, which costs a task, and not the program.
+  const descriptor score(::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC));
+  std::array<char, 16> text{};
+  if (score && ::pread(score.get(), text.data(), text.size() - 1, 0) > 0 && std::atoi(text.data()) < 500) {
+    static_cast<void>(!::write(score.get(), "500", 3));
+  }
+
+  if (parent.set_openmp_threads != nullptr) parent.set_openmp_threads(1);
+  ::pthread_sigmask(SIG_SETMASK, &own, nullptr);
+}
+
+/// Ends a worker: what it printed is written, and no destructor and no exit handler of the program is run.
+[[noreturn]] inline void end_worker(int code) noexcept {
+  flush_standard_streams();
+  if (__gcov_dump != nullptr) __gcov_dump();
+  if (__llvm_profile_write_file != nullptr) __llvm_profile_write_file();
+  ::_exit(code);
+}
+
+/// Makes `exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in the worker itself and not in
+/// copies of it.
+class exit_guard {
+ public:
+  using listener = void (*)(void* data, int code) noexcept;
+
+  /// The guard must live until the process ends.
+  exit_guard(const process_mark& mark, listener tell, void* data) noexcept : mark_(mark), tell_(tell), data_(data) {
+#if defined(__GLIBC__)
+    // Runs before whatever the program registered, and unlike an atexit() handler it learns the code.
+    ::on_exit([](int code, void* self) { static_cast<exit_guard*>(self)->leave(code); }, this);
+#endif
+  }
+  exit_guard(const exit_guard&) = delete;
+  exit_guard& operator=(const exit_guard&) = delete;
+
+ private:
+  void leave(int code) noexcept {
+    if (mark_.is_original()) tell_(data_, code);
+    end_worker(code);
+  }
+
+  const process_mark& mark_;
+  listener tell_;
+  void* data_;
+};
+
+}  // namespace manyhands::detail
