@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -13,12 +12,11 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
-#include <manyhands/detail/direct_results.hpp>
 #include <manyhands/detail/os.hpp>
+#include <manyhands/detail/result_intake.hpp>
 #include <manyhands/detail/supervisor.hpp>
 #include <manyhands/detail/worker_link.hpp>
 #include <manyhands/errors.hpp>
-#include <manyhands/exception_codec.hpp>
 
 namespace manyhands::detail {
 
@@ -29,15 +27,9 @@ class forked_call {
   forked_call(jobs& work, const plan& how, std::size_t result_size)
       : work_(work),
         supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known()),
+        intake_(work, supervisor_, result_size),
         links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
-        polled_(links_.size() + 1) {
-    if (result_size != 0 && result_size <= direct_results::largest) {
-      try {
-        places_ = direct_results(work.known(), result_size);
-      } catch (const std::system_error&) {  // rings need no more memory than there are workers
-      }
-    }
-  }
+        polled_(links_.size() + 1) {}
 
   /// Returns once all tasks that somebody wants are settled and no worker is left. Throws only before the first task is handed out.
   void run() {
@@ -77,92 +69,13 @@ class forked_call {
         link.is_ready = true;
         supervisor_.ready(static_cast<int>(number));
       }
-      if (!listen(number)) {
+      if (!intake_.take(static_cast<int>(number), link)) {
         link.is_corrupt = true;
         supervisor_.doomed(static_cast<int>(number));
         link.kill();
       }
     }
     if (status) bury(number, *status);
-  }
-
-  /// False where the worker says what cannot be.
-  bool listen(std::size_t number) {
-    worker_link& link = links_[number];
-    // Read before the results: those of a range that is finished are all there then.
-    const std::uint32_t finished = link.board().finished();
-    if (finished - link.finished > link.posted - link.finished) return false;
-    if (!take_frames(number)) return false;
-    for (; link.finished != finished; ++link.finished) {
-      constexpr std::uint64_t longest = 1'000'000'000'000;  // whatever it says
-      const std::chrono::nanoseconds elapsed(std::min(link.board().elapsed(link.finished), longest));
-      if (!supervisor_.range_finished(static_cast<int>(number), elapsed)) return false;
-    }
-    return true;
-  }
-
-  bool take_frames(std::size_t number) {
-    frame_reader& frames = links_[number].frames();
-    take_places(number);
-    for (;;) {
-      const frame_reader::state state = frames.next([&](const frame_header& header) { return is_plausible(number, header); },
-                                                    [](const std::atomic<std::uint32_t>& word) { futex_wake(word); });
-      if (state == frame_reader::state::corrupt) return false;
-      if (state == frame_reader::state::empty) return true;
-      settle(number);
-      take_places(number);
-    }
-  }
-
-  bool is_plausible(std::size_t number, const frame_header& header) {
-    if (header.kind == frame_kind::no_worker) return !links_[number].is_ready;
-    if (header.kind != frame_kind::value && header.kind != frame_kind::error) return false;
-    // The places of the tasks before it are filled by now, and were perhaps not when we looked.
-    take_places(number);
-    const index_range expected = supervisor_.expected(static_cast<int>(number));
-    return header.index >= work_.limit() || (!expected.empty() && header.index == expected.first);
-  }
-
-  void settle(std::size_t number) {
-    const frame_reader& frames = links_[number].frames();
-    const frame_header& header = frames.header();
-    reader bytes(frames.payload());
-    if (header.kind == frame_kind::no_worker) {
-      work_.abort(frames.is_lost() ? std::make_exception_ptr(std::bad_alloc()) : load_exception(bytes));
-      return;
-    }
-    const std::size_t index = static_cast<std::size_t>(header.index);
-    if (index >= work_.limit()) return;
-    if (frames.is_lost()) {
-      work_.fail(index, std::make_exception_ptr(std::bad_alloc()));
-    } else if (header.kind == frame_kind::error) {
-      work_.load_error(index, bytes);
-    } else {
-      load(index, bytes);
-    }
-    supervisor_.completed(static_cast<int>(number), 1);
-  }
-
-  void take_places(std::size_t number) {
-    if (places_.size() == 0) return;
-    for (;;) {
-      const index_range expected = supervisor_.expected(static_cast<int>(number));
-      std::size_t index = expected.first;
-      for (; index != expected.last && places_.has(index); ++index) {
-        reader bytes(places_.get(index));
-        load(index, bytes);
-      }
-      supervisor_.completed(static_cast<int>(number), index - expected.first);
-      if (index != expected.last || expected.empty()) return;
-    }
-  }
-
-  void load(std::size_t index, reader& bytes) noexcept {
-    try {
-      work_.load(index, bytes);
-    } catch (...) {
-      work_.fail(index, std::current_exception());
-    }
   }
 
   void bury(std::size_t number, exit_status status) {
@@ -212,11 +125,11 @@ class forked_call {
   void start(int number) {
     worker_link& link = links_[static_cast<std::size_t>(number)];
     // With others at work it is not worth waiting until the system has a process to spare.
-    const int attempts = supervisor_.alive() == 0 ? 6 : 1;
+    const int attempts = supervisor_.has_workers() ? 1 : 6;
     for (int attempt = 1;; ++attempt) {
       try {
         flush_standard_streams();
-        link.start(work_, number, parent_, places_, bell_, links_);
+        link.start(work_, number, parent_, intake_.places(), bell_, links_);
         link.board().limit(limit_);
         supervisor_.started(number);
         return;
@@ -226,7 +139,7 @@ class forked_call {
           continue;
         }
         supervisor_.not_started(number);
-        if (supervisor_.alive() != 0) return;
+        if (supervisor_.has_workers()) return;
         if (!handed_out_) throw;
         work_.abort(std::current_exception());
         return;
@@ -321,10 +234,10 @@ class forked_call {
   }
 
   jobs& work_;
-  supervisor supervisor_;
   const parent_facts parent_;
   const doorbell bell_;
-  direct_results places_;
+  supervisor supervisor_;
+  result_intake intake_;
   std::vector<worker_link> links_;
   std::vector<pollfd> polled_;  // one a worker, and the bell
   std::size_t limit_ = no_index;

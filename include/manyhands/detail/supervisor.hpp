@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/assignment.hpp>
 #include <manyhands/detail/worker_board.hpp>
 #include <manyhands/schedule.hpp>
 
@@ -20,7 +21,7 @@ struct action {
     start,      ///< a process for worker `worker`; answer `started` or `not_started`
     fetch,      ///< at most `most` tasks from the call; answer `fetched`
     give,       ///< range `number`, which is `tasks`, to worker `worker`
-    take_back,  ///< `wanted` of the tasks of range `number` that worker `worker` has not begun; answer `took_back`
+    take_back,  ///< `wanted` of what worker `worker` has not begun of range `number`, which is `tasks`; answer `took_back`
     cut_short   ///< end worker `worker` if it runs a task that nobody wants any more; answer `doomed` if so
   };
 
@@ -29,30 +30,16 @@ struct action {
   std::uint32_t number = 0;
   index_range tasks = {};
   std::size_t most = 0;
-  /// For `take_back`: the tasks of the range below it have their results.
-  std::size_t done = 0;
   share wanted = share::half;
-  /// For `take_back`: one task may be left to the worker, if that is about to begin it.
+  /// For `take_back`: the tasks below it have their results.
+  std::size_t done = 0;
+  /// For `take_back`: the worker begins this range next, if it is not at it already.
   bool is_next = false;
-};
-
-/// How a worker was found dead.
-struct last_sign {
-  enum class kind : std::uint8_t {
-    idle,     ///< it ran no task
-    running,  ///< it said that it ran `task`
-    corrupt,  ///< it had overwritten what it shares with its caller, and was ended for it
-    ended     ///< its caller ended it, for a task that nobody wanted
-  };
-
-  kind what = kind::idle;
-  std::size_t task = 0;
 };
 
 /// The life of a call's workers: who is started, who gets which tasks, what is left to do when one dies, and when to give up.
 ///
-/// Told of events, it says what to do, and remembers all that the call's decisions rest on. It calls nothing, waits for nothing and knows no clock.
-/// Every worker runs its ranges in order and a range's tasks in order: so the first task without a result is the one that a dead worker ran.
+/// Told of events, it says what to do. It calls nothing, waits for nothing and knows no clock. Workers are numbered from 0.
 class supervisor {
  public:
   /// Deaths in a row outside of any task, and deaths without one task completed, after which a call is given up.
@@ -64,7 +51,7 @@ class supervisor {
 
   // --- events
 
-  /// All that has happened up to now was told: actions that came to nothing may be tried again.
+  /// All that has happened up to now was told: what came to nothing may be tried again.
   void looked_around() noexcept {
     for (worker& each : workers_) each.tried = false;
   }
@@ -77,8 +64,8 @@ class supervisor {
       todo_.push_back(tasks);
     }
   }
-  void started(int number) noexcept { at(number) = {.life = state::starting}; }
-  /// The call goes on with those that there are. With none left it cannot: the caller has tried hard before it tells this.
+  void started(int number) noexcept { at(number).life = state::starting; }
+  /// The call goes on with the others.
   void not_started(int number) noexcept { at(number).life = state::given_up; }
   /// The worker's initializer has run.
   void ready(int number) noexcept {
@@ -86,51 +73,39 @@ class supervisor {
   }
   /// The first `count` tasks of `expected(number)` have their results.
   void completed(int number, std::size_t count) noexcept {
-    worker& who = at(number);
-    if (range* current = current_range(who); current != nullptr && count != 0) {
-      current->done += count;
-      who.last_done = current->done - 1;
-      deaths_outside_ = deaths_without_progress_ = 0;
-    }
+    at(number).given.complete(count, limit_);
+    if (count != 0) deaths_outside_ = deaths_without_progress_ = 0;
   }
   /// The worker says that it is through with its oldest range, and took so long. False where that cannot be.
   [[nodiscard]] bool range_finished(int number, std::chrono::nanoseconds elapsed) {
-    worker& who = at(number);
-    if (who.ranges.empty()) return false;
-    const range& oldest = who.ranges.front();
-    if (oldest.done < wanted_end(oldest)) return false;
-    if (oldest.done != oldest.first) pace_.took(oldest.done - oldest.first, elapsed);
-    who.ranges.pop_front();
-    return true;
+    const auto oldest = at(number).given.finish_oldest(limit_);
+    if (oldest && oldest->done != oldest->first) pace_.took(oldest->done - oldest->first, elapsed);
+    return oldest.has_value();
   }
   /// These tasks, the last ones of range `range_number`, are the worker's no more. Empty where there was nothing to take.
   void took_back(int number, std::uint32_t range_number, index_range tasks) {
-    worker& who = at(number);
-    who.tried = tasks.empty();
+    at(number).tried = tasks.empty();
     if (tasks.empty()) return;
-    for (range& each : who.ranges) {
-      if (each.number == range_number) each.last = tasks.first;
-    }
+    at(number).given.shorten(range_number, tasks.first);
     todo_.push_front(tasks);
   }
   /// No task at or above `index` shall start any more, and what becomes of those that run is of no interest.
-  void limited(std::size_t index) { limit_ = std::min(limit_, index); }
+  void limited(std::size_t index) noexcept { limit_ = std::min(limit_, index); }
   /// The worker is about to die by its caller's hand.
   void doomed(int number) noexcept { at(number).life = state::doomed; }
   /// The worker is gone. Returns the task that it took with it, if any; all its others will be run by somebody else.
   [[nodiscard]] std::optional<std::size_t> died(int number, last_sign sign) {
     worker& who = at(number);
-    const std::optional<std::size_t> culprit = culprit_of(who, sign);
-    if (culprit) ++current_range(who)->done;
+    const std::optional<std::size_t> culprit = who.given.culprit(sign, limit_);
+    if (culprit) who.given.complete(1, limit_);
     if (sign.what != last_sign::kind::ended) {
       ++deaths_without_progress_;
       deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
     }
-    for (; !who.ranges.empty(); who.ranges.pop_back()) {
-      const range& newest = who.ranges.back();
-      if (newest.done < wanted_end(newest)) todo_.push_front({newest.done, wanted_end(newest)});
+    while (!who.given.ranges().empty()) {
+      if (const index_range rest = who.given.drop_newest(limit_)) todo_.push_front(rest);
     }
-    who = {.life = state::absent};
+    who = {};
     return culprit;
   }
 
@@ -138,42 +113,38 @@ class supervisor {
 
   /// The next thing to do, nothing where it is time to wait for events.
   [[nodiscard]] std::optional<action> next() {
-    drop_unwanted();
+    for (index_range& each : todo_) each.last = std::max(each.first, std::min(each.last, limit_));
+    std::erase_if(todo_, [](const index_range& each) { return each.empty(); });
     if (is_finished() || is_broken()) return std::nullopt;
-    if (!begun_) {  // before the first task is handed out, so that a call that cannot start a worker has run none
+    if (!begun_) {  // before the first task is handed out: a call that cannot start a worker has run none
       begun_ = true;
-      return action{.what = action::kind::start, .worker = 0};
+      return action{.what = action::kind::start};
     }
-    if (auto feed = feed_those_with(0)) return feed;
-    if (auto start = start_another()) return start;
-    if (auto feed = feed_those_with(1)) return feed;
-    if (auto rob = take_from_the_busy()) return rob;
+    if (const auto feed = feed_those_with(0)) return feed;
+    if (const auto start = start_another()) return start;
+    if (const auto feed = feed_those_with(1)) return feed;
+    if (const auto rob = take_from_the_busy()) return rob;
     return cut_short_the_unwanted();
   }
 
   // --- queries
 
   /// The tasks whose results the worker owes next, in this order.
-  [[nodiscard]] index_range expected(int number) noexcept {
-    const range* current = current_range(at(number));
-    return current != nullptr ? index_range{current->done, wanted_end(*current)} : index_range{};
-  }
+  [[nodiscard]] index_range expected(int number) const noexcept { return at(number).given.expected(limit_); }
   /// True once no task that somebody wants is left.
-  [[nodiscard]] bool is_finished() noexcept {
+  [[nodiscard]] bool is_finished() const noexcept {
     if (limit_ == 0) return true;
-    if (!is_dry() || !todo_.empty()) return false;
-    return std::none_of(workers_.begin(), workers_.end(), [this](worker& each) { return current_range(each) != nullptr; });
+    return is_dry() && todo_.empty() && !any([this](const worker& each) { return !each.given.expected(limit_).empty(); });
   }
   /// True once workers die again and again and nothing comes of it.
   [[nodiscard]] bool is_broken() const noexcept {
     return deaths_outside_ >= most_deaths_outside || deaths_without_progress_ >= most_deaths_without_progress;
   }
-  /// Workers that have a process and can be given tasks.
-  [[nodiscard]] int alive() const noexcept { return static_cast<int>(std::count_if(workers_.begin(), workers_.end(), is_alive)); }
-  /// True while a worker may be busy with a task that nobody wants, and `cut_short` did not meet it at that.
-  [[nodiscard]] bool should_look_again_soon() noexcept {
-    return limit_ != no_index &&
-           std::any_of(workers_.begin(), workers_.end(), [this](worker& each) { return is_alive(each) && has_unwanted(each); });
+  /// True while there is a worker that can be given tasks.
+  [[nodiscard]] bool has_workers() const noexcept { return any(is_alive); }
+  /// True while a worker may be at a task that nobody wants, and `cut_short` did not meet it there.
+  [[nodiscard]] bool should_look_again_soon() const noexcept {
+    return any([this](const worker& each) { return is_alive(each) && each.given.has_unwanted(limit_); });
   }
 
  private:
@@ -184,54 +155,20 @@ class supervisor {
     doomed,    ///< was killed and is not gone yet
     given_up   ///< could not be started
   };
-  struct range {
-    std::uint32_t number = 0;
-    std::size_t first = 0;
-    std::size_t done = 0;  // the tasks below it have their results
-    std::size_t last = 0;
-  };
   struct worker {
     state life = state::absent;
     bool tried = false;  // what can be tried once between two looks around was tried
-    std::uint32_t posted = 0;
-    std::size_t last_done = no_index;
-    std::deque<range> ranges = {};  // in the order in which it runs them, at most worker_board::places
+    assignment given = {};
   };
 
   [[nodiscard]] worker& at(int number) noexcept { return workers_[static_cast<std::size_t>(number)]; }
+  [[nodiscard]] const worker& at(int number) const noexcept { return workers_[static_cast<std::size_t>(number)]; }
   static bool is_alive(const worker& who) noexcept { return who.life == state::starting || who.life == state::ready; }
-  [[nodiscard]] std::size_t wanted_end(const range& each) const noexcept { return std::min(each.last, limit_); }
-
-  /// The range in which the worker owes the next result. Those before it that lie above the limit it skips.
-  [[nodiscard]] range* current_range(worker& who) noexcept {
-    for (range& each : who.ranges) {
-      if (each.done < wanted_end(each)) return &each;
-    }
-    return nullptr;
-  }
-  /// True where the worker may run a task above the limit before it comes to one that is wanted.
-  [[nodiscard]] bool has_unwanted(worker& who) noexcept {
-    const range* const current = current_range(who);
-    for (const range& each : who.ranges) {
-      if (&each == current) return false;
-      if (each.done < each.last) return true;
-    }
-    return false;
+  template <class Test>
+  [[nodiscard]] bool any(Test&& test) const {
+    return std::any_of(workers_.begin(), workers_.end(), test);
   }
 
-  [[nodiscard]] std::optional<std::size_t> culprit_of(worker& who, last_sign sign) noexcept {
-    const range* const current = current_range(who);
-    if (current == nullptr || sign.what == last_sign::kind::ended || sign.what == last_sign::kind::idle) return std::nullopt;
-    // It was killed after it had left the result and before it could say so; or in a task that nobody wants.
-    if (sign.what == last_sign::kind::running && (sign.task == who.last_done || (sign.task >= limit_ && has_unwanted(who)))) return std::nullopt;
-    // Whatever a corrupt worker says: to charge the first task without a result makes sure that the call comes to an end.
-    return current->done;
-  }
-
-  void drop_unwanted() {
-    for (index_range& each : todo_) each.last = std::min(each.last, std::max(each.first, limit_));
-    std::erase_if(todo_, [](const index_range& each) { return each.empty(); });
-  }
   [[nodiscard]] bool is_dry() const noexcept { return dry_ || fetched_ >= limit_; }
   [[nodiscard]] std::size_t batch_now() const noexcept {
     if (!batch_.is_automatic()) return std::min(batch_.count(), worker_board::most_tasks);
@@ -241,8 +178,7 @@ class supervisor {
   /// Gives tasks to workers that have so many ranges.
   [[nodiscard]] std::optional<action> feed_those_with(std::size_t ranges) {
     for (std::size_t number = 0; number < workers_.size(); ++number) {
-      worker& who = workers_[number];
-      if (!is_alive(who) || who.ranges.size() != ranges) continue;
+      if (!is_alive(workers_[number]) || workers_[number].given.ranges().size() != ranges) continue;
       if (!todo_.empty()) return give(static_cast<int>(number));
       if (is_dry()) return std::nullopt;
       return action{.what = action::kind::fetch, .most = batch_now()};
@@ -250,78 +186,59 @@ class supervisor {
     return std::nullopt;
   }
   [[nodiscard]] action give(int number) {
-    worker& who = at(number);
     index_range& source = todo_.front();
     index_range tasks = source;
     // What comes back from a worker may be much, and is shared out again; batches of a fixed size stay together.
     if (batch_.is_automatic() && tasks.size() > pace_.size()) tasks.last = tasks.first + pace_.size();
     source.first = tasks.last;
     if (source.empty()) todo_.pop_front();
-    who.ranges.push_back({who.posted, tasks.first, tasks.first, tasks.last});
-    return {.what = action::kind::give, .worker = number, .number = who.posted++, .tasks = tasks};
+    return {.what = action::kind::give, .worker = number, .number = at(number).given.add(tasks), .tasks = tasks};
   }
   [[nodiscard]] std::optional<action> start_another() {
     if (todo_.empty() && is_dry()) return std::nullopt;
     auto found = find(state::absent);
     // Those that could not be started get another chance where nobody else is left.
-    if (found == workers_.size() && alive() == 0) found = find(state::given_up);
-    if (found == workers_.size()) return std::nullopt;
+    if (found == workers_.end() && !has_workers()) found = find(state::given_up);
+    if (found == workers_.end()) return std::nullopt;
     if (todo_.empty()) return action{.what = action::kind::fetch, .most = batch_now()};
-    return action{.what = action::kind::start, .worker = static_cast<int>(found)};
+    return action{.what = action::kind::start, .worker = static_cast<int>(found - workers_.begin())};
   }
-  [[nodiscard]] std::size_t find(state life) const noexcept {
-    const auto found = std::find_if(workers_.begin(), workers_.end(), [life](const worker& each) { return each.life == life; });
-    return static_cast<std::size_t>(found - workers_.begin());
+  [[nodiscard]] std::vector<worker>::const_iterator find(state life) const noexcept {
+    return std::find_if(workers_.begin(), workers_.end(), [life](const worker& each) { return each.life == life; });
   }
 
-  /// Where a worker has nothing to do and another has tasks that it has not begun, the idle one gets some of them.
-  [[nodiscard]] std::optional<action> take_from_the_busy() {
-    // Only for one that waits already: two that are about to begin would take the same task from each other forever.
-    const bool somebody_waits = std::any_of(workers_.begin(), workers_.end(), [](const worker& each) { return each.life == state::ready && each.ranges.empty(); });
-    if (!somebody_waits || !todo_.empty()) return std::nullopt;
+  /// Where one worker waits and another has tasks that it has not begun, the one gets some of the other's: of the one that has most of them.
+  [[nodiscard]] std::optional<action> take_from_the_busy() const {
+    // Not for one that has not waited yet: two that are about to begin would take one task from each other for ever.
+    if (!any([](const worker& each) { return each.life == state::ready && each.given.ranges().empty(); })) return std::nullopt;
     std::optional<action> best;
     std::size_t most = 0;
     for (std::size_t number = 0; number < workers_.size(); ++number) {
-      worker& who = workers_[number];
-      if (!is_alive(who) || who.tried || who.ranges.empty()) continue;
-      const std::size_t waiting = unfinished(who);
-      if (waiting <= most) continue;
-      if (auto rob = take_from(static_cast<int>(number), who)) {
-        best = rob;
-        most = waiting;
-      }
+      const worker& who = workers_[number];
+      if (!is_alive(who) || who.tried || who.given.unfinished() <= most) continue;
+      most = who.given.unfinished();
+      best = take_from(static_cast<int>(number), who.given);
     }
     return best;
   }
-  [[nodiscard]] std::optional<action> take_from(int number, worker& who) {
-    const range& newest = who.ranges.back();
-    if (newest.done == newest.last) return std::nullopt;
-    const bool is_next = &newest == &who.ranges.front() || who.ranges.front().done == who.ranges.front().last;
-    action rob{.what = action::kind::take_back,
-               .worker = number,
-               .number = newest.number,
-               .tasks = {newest.first, newest.last},
-               .done = newest.done,
-               .is_next = is_next};
+  [[nodiscard]] action take_from(int number, const assignment& given) const {
+    const assignment::range& oldest = given.ranges().front();
+    const assignment::range& newest = given.ranges().back();
+    const bool is_oldest = given.ranges().size() == 1;
+    action rob{.what = action::kind::take_back, .worker = number, .number = newest.number, .tasks = {newest.first, newest.last}, .done = newest.done};
+    rob.is_next = is_oldest || oldest.done == oldest.last;
     if (!batch_.is_automatic()) {
       rob.wanted = share::whole;
-    } else {
-      // Behind a range of which more than the task that may run is left, all of it; else a half.
-      rob.wanted = &newest != &who.ranges.front() && who.ranges.front().last - who.ranges.front().done > 1 ? share::rest : share::half;
+    } else if (!is_oldest && oldest.last - oldest.done > 1) {
+      rob.wanted = share::rest;  // the worker has more than the task that it runs without them
     }
     return rob;
   }
-  [[nodiscard]] static std::size_t unfinished(const worker& who) noexcept {
-    std::size_t count = 0;
-    for (const range& each : who.ranges) count += each.last - each.done;
-    return count;
-  }
 
   [[nodiscard]] std::optional<action> cut_short_the_unwanted() {
-    if (limit_ == no_index) return std::nullopt;
     for (std::size_t number = 0; number < workers_.size(); ++number) {
       worker& who = workers_[number];
-      if (!is_alive(who) || who.tried || !has_unwanted(who)) continue;
+      if (!is_alive(who) || who.tried || !who.given.has_unwanted(limit_)) continue;
       who.tried = true;
       return action{.what = action::kind::cut_short, .worker = static_cast<int>(number)};
     }
