@@ -19,8 +19,10 @@ set(manyhands_headers
     manyhands/detail/aggregate.hpp
     manyhands/detail/bytes.hpp
     manyhands/detail/type_name.hpp
+    manyhands/detail/fields.hpp
     manyhands/detail/codec_core.hpp
     manyhands/detail/codec_sequences.hpp
+    manyhands/detail/codec_scalars.hpp
     manyhands/detail/codec_values.hpp
     manyhands/detail/obstacle.hpp
     manyhands/codec.hpp
@@ -44,8 +46,13 @@ set(manyhands_headers
     manyhands/detail/direct_results.hpp
     manyhands/detail/wire.hpp
     manyhands/detail/worker_board.hpp
+    manyhands/detail/assignment.hpp
     manyhands/detail/supervisor.hpp
     manyhands/detail/worker_process.hpp
+    manyhands/detail/worker_loop.hpp
+    manyhands/detail/worker_link.hpp
+    manyhands/detail/result_intake.hpp
+    manyhands/detail/forked_call.hpp
     manyhands/detail/cgroup.hpp
     manyhands/detail/hwloc.hpp
     manyhands/topology.hpp
@@ -54,6 +61,7 @@ set(manyhands_headers
     # 5 workers
     manyhands/backends/sequential.hpp
     manyhands/backends/threads.hpp
+    manyhands/backends/processes.hpp
     # 6 selection
     manyhands/registry.hpp
     manyhands/scope.hpp

@@ -22,5 +22,5 @@ case "$preset" in
 esac
 
 cmake --preset "$preset"
-$launch cmake --build --preset "$preset" --parallel "$(nproc)"
+$launch cmake --build --preset "$preset" --parallel "$(nproc)" -- -k 0
 exec $launch ctest --preset "$preset" --no-tests=error --output-on-failure -j "$(nproc)" "$@"

@@ -50,6 +50,7 @@ elseif(kind STREQUAL "single_header")
   run(${CMAKE_COMMAND} -P "${source}/cmake/single_header.cmake" "${work}")
   run(${CMAKE_COMMAND} -P "${source}/cmake/single_header.cmake" other_name.hpp)
   run(${CMAKE_COMMAND} -E compare_files manyhands.hpp other_name.hpp)
+  run("${cxx}" ${flags} -I "${work}" -DMANYHANDS_HAS_FORK=0 -fsyntax-only "${here}/two_units/main.cpp")
   run("${cxx}" ${flags} -I "${work}" "${here}/two_units/main.cpp" "${here}/two_units/squares.cpp" -o consumer -pthread)
 endif()
 

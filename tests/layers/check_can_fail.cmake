@@ -48,8 +48,12 @@ file(APPEND "${root}/include/manyhands/detail/high.hpp" "#include \"../low.hpp\"
 expect("an include in quotes" 1 "write the full path in angle brackets")
 
 lay_sound_tree()
-file(WRITE "${root}/include/manyhands/detail/high.hpp" "#if X\n#include <vector>\n#endif\n#if Y\n# if Z\n# endif\n#include <manyhands/low.hpp>\n#endif\n")
-expect("an include under a condition" 1 "manyhands/detail/high.hpp includes <manyhands/low.hpp> inside of an #if")
+file(WRITE "${root}/include/manyhands/detail/high.hpp" "#if X\n#include <vector>\n#endif\n#if MANYHANDS_HAS_FORK\n#include <manyhands/low.hpp>\n#endif\n")
+expect("an include where there is fork" 0 "3 headers stand in order")
+
+lay_sound_tree()
+file(WRITE "${root}/include/manyhands/detail/high.hpp" "#if MANYHANDS_HAS_FORK\n#endif\n#if Y\n#include <manyhands/low.hpp>\n#endif\n")
+expect("an include under another condition" 1 "manyhands/detail/high.hpp includes <manyhands/low.hpp> under '#if Y'")
 
 lay_sound_tree()
 file(WRITE "${root}/include/manyhands/new.hpp" "")
