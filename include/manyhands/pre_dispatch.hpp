@@ -29,7 +29,9 @@ class pre_dispatch {
   [[nodiscard]] std::size_t batches(int n_jobs) const {
     if (text_ == "all") return std::numeric_limits<std::size_t>::max();
     const double count = value(n_jobs);
-    if (!(count >= 1)) refuse("it must come to at least 1, and n_jobs is " + std::to_string(n_jobs));
+    if (!(count >= 1)) {
+      refuse((count < 1 ? "it must come to at least 1" : "it divides by zero") + std::string(", and n_jobs is ") + std::to_string(n_jobs));
+    }
     constexpr double most = 1e15;
     return static_cast<std::size_t>(count < most ? count : most);
   }
@@ -62,9 +64,13 @@ class pre_dispatch {
       double value = factor();
       for (;;) {
         if (take("*")) value *= factor();
-        else if (take("/")) value /= factor();
+        else if (take("/")) value = quotient(value, factor());
         else return value;
       }
+    }
+    /// No number where the divisor is zero: whatever is made of it is none either.
+    static double quotient(double value, double divisor) {
+      return divisor != 0 ? value / divisor : std::numeric_limits<double>::quiet_NaN();
     }
     double factor() {
       if (++depth > 100) owner.refuse("it is nested too deeply");
@@ -92,8 +98,8 @@ class pre_dispatch {
           fraction = true;
         } else {
           any = true;
-          value = value * 10 + (rest[0] - '0');
-          if (fraction) scale *= 10;
+          if (scale < 1e15) value = value * 10 + (rest[0] - '0');  // the digits after that tell nothing
+          if (scale < 1e15 && fraction) scale *= 10;
         }
         rest.remove_prefix(1);
       }

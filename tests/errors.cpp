@@ -1,0 +1,109 @@
+#include <manyhands/errors.hpp>
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include <support/catch.hpp>
+
+namespace {
+
+bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+std::string lost(std::size_t index, int worker, int signal, int exit_code) {
+  return manyhands::worker_lost(index, worker, signal, exit_code).what();
+}
+
+template <class Error>
+constexpr bool is_ours = std::is_base_of_v<manyhands::error, Error>&& std::is_nothrow_copy_constructible_v<manyhands::error>;
+
+}  // namespace
+
+TEST_CASE("all errors of the library can be caught as one, and as std::runtime_error") {
+  STATIC_REQUIRE(std::is_base_of_v<std::runtime_error, manyhands::error>);
+  STATIC_REQUIRE(is_ours<manyhands::worker_lost>);
+  STATIC_REQUIRE(is_ours<manyhands::remote_error>);
+  STATIC_REQUIRE(is_ours<manyhands::pool_broken>);
+  STATIC_REQUIRE(is_ours<manyhands::not_transportable>);
+  STATIC_REQUIRE(is_ours<manyhands::codec_error>);
+  STATIC_REQUIRE(is_ours<manyhands::task_timeout>);
+  STATIC_REQUIRE(is_ours<manyhands::cancelled>);
+  STATIC_REQUIRE(is_ours<manyhands::observer_error>);
+  STATIC_REQUIRE(is_ours<manyhands::checkpoint_error>);
+  CHECK_THROWS_AS(throw manyhands::cancelled("stopped"), manyhands::error);
+  CHECK_THROWS_AS(throw manyhands::worker_lost(1, 2, 9, -1), std::runtime_error);
+}
+
+TEST_CASE("bad input is no error of the library") { STATIC_REQUIRE_FALSE(std::is_base_of_v<manyhands::error, std::invalid_argument>); }
+
+TEST_CASE("a lost worker is told with its task, its number and its end") {
+  const manyhands::worker_lost killed(7, 3, 11, -1);
+  CHECK(killed.index() == 7);
+  CHECK(killed.worker() == 3);
+  CHECK(killed.signal() == 11);
+  CHECK(killed.exit_code() == -1);
+  const manyhands::worker_lost exited(0, 0, 0, 0);
+  CHECK(exited.index() == 0);
+  CHECK(exited.worker() == 0);
+  CHECK(exited.signal() == 0);
+  CHECK(exited.exit_code() == 0);
+}
+
+TEST_CASE("a lost worker's message names the task, the worker, the signal and what it often means") {
+  const std::string text = lost(7, 3, 9, -1);
+  CHECK(mentions(text, "worker 3"));
+  CHECK(mentions(text, "task 7"));
+  CHECK(mentions(text, "signal 9"));
+  CHECK(mentions(text, "SIGKILL"));
+  CHECK(mentions(text, "out of memory"));
+  CHECK(mentions(lost(0, 0, 11, -1), "SIGSEGV"));
+  CHECK(mentions(lost(0, 0, 6, -1), "SIGABRT"));
+  CHECK(mentions(lost(0, 0, 8, -1), "SIGFPE"));
+  CHECK(mentions(lost(0, 0, 4, -1), "SIGILL"));
+  CHECK(mentions(lost(0, 0, 15, -1), "SIGTERM"));
+  CHECK(mentions(lost(0, 0, 64, -1), "signal 64"));
+}
+
+TEST_CASE("a lost worker's message tells an exit from a signal, and both from an unknown end") {
+  CHECK(mentions(lost(1, 2, 0, 0), "exited with code 0"));
+  CHECK(mentions(lost(1, 2, 0, 255), "exited with code 255"));
+  CHECK_FALSE(mentions(lost(1, 2, 0, 3), "signal"));
+  CHECK_FALSE(mentions(lost(1, 2, 9, -1), "exited"));
+  CHECK(mentions(lost(1, 2, 0, -1), "unknown"));
+  CHECK_FALSE(mentions(lost(1, 2, 0, -1), "code"));
+}
+
+TEST_CASE("a lost worker may have the largest numbers") {
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max();
+  const manyhands::worker_lost last(most, std::numeric_limits<int>::max(), 0, 1);
+  CHECK(last.index() == most);
+  CHECK(last.worker() == std::numeric_limits<int>::max());
+  CHECK(mentions(last.what(), std::to_string(most)));
+}
+
+TEST_CASE("a remote error keeps the type's name and the message") {
+  const manyhands::remote_error remote("shop::sold_out", "no bread");
+  CHECK(remote.type_name() == "shop::sold_out");
+  CHECK(std::string(remote.what()) == "shop::sold_out: no bread");
+  CHECK(manyhands::remote_error("a", "").type_name() == "a");
+}
+
+TEST_CASE("what cannot travel is told with the type and the reason") {
+  const manyhands::not_transportable stuck("int*", "it is a pointer; return a copy");
+  CHECK(mentions(stuck.what(), "'int*'"));
+  CHECK(mentions(stuck.what(), "it is a pointer; return a copy"));
+  CHECK(std::string(manyhands::not_transportable(std::string(stuck.what())).what()) == stuck.what());
+}
+
+TEST_CASE("copies of an error say the same") {
+  const manyhands::worker_lost lost_one(5, 1, 0, 3);
+  const manyhands::worker_lost copy = lost_one;
+  CHECK(copy.index() == 5);
+  CHECK(copy.exit_code() == 3);
+  CHECK(std::string(copy.what()) == lost_one.what());
+  const manyhands::remote_error remote("T", "m");
+  const manyhands::remote_error same = remote;
+  CHECK(same.type_name() == "T");
+  CHECK(std::string(same.what()) == remote.what());
+}
