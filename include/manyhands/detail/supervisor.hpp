@@ -33,7 +33,7 @@ struct action {
   share wanted = share::half;
   /// For `take_back`: the tasks below it have their results.
   std::size_t done = 0;
-  /// For `take_back`: the worker begins this range next, if it is not at it already.
+  /// For `take_back`: the worker is at this range, or begins it next.
   bool is_next = false;
 };
 
@@ -175,13 +175,15 @@ class supervisor {
     return std::min(pace_.size(), fair_share(unfetched_, static_cast<int>(workers_.size())));
   }
 
-  /// Gives tasks to workers that have so many ranges.
+  /// Gives tasks to workers that have so many ranges; to those first that can begin at once.
   [[nodiscard]] std::optional<action> feed_those_with(std::size_t ranges) {
-    for (std::size_t number = 0; number < workers_.size(); ++number) {
-      if (!is_alive(workers_[number]) || workers_[number].given.ranges().size() != ranges) continue;
-      if (!todo_.empty()) return give(static_cast<int>(number));
-      if (is_dry()) return std::nullopt;
-      return action{.what = action::kind::fetch, .most = batch_now()};
+    for (const state life : {state::ready, state::starting}) {
+      for (std::size_t number = 0; number < workers_.size(); ++number) {
+        if (workers_[number].life != life || workers_[number].given.ranges().size() != ranges) continue;
+        if (!todo_.empty()) return give(static_cast<int>(number));
+        if (is_dry()) return std::nullopt;
+        return action{.what = action::kind::fetch, .most = batch_now()};
+      }
     }
     return std::nullopt;
   }
@@ -222,15 +224,16 @@ class supervisor {
     return best;
   }
   [[nodiscard]] action take_from(int number, const assignment& given) const {
-    const assignment::range& oldest = given.ranges().front();
-    const assignment::range& newest = given.ranges().back();
-    const bool is_oldest = given.ranges().size() == 1;
+    const auto& ranges = given.ranges();
+    const auto is_left = [](const assignment::range& each) { return each.done < each.last; };
+    const assignment::range& oldest = *std::find_if(ranges.begin(), ranges.end(), is_left);
+    const assignment::range& newest = *std::find_if(ranges.rbegin(), ranges.rend(), is_left);
     action rob{.what = action::kind::take_back, .worker = number, .number = newest.number, .tasks = {newest.first, newest.last}, .done = newest.done};
-    rob.is_next = is_oldest || oldest.done == oldest.last;
+    rob.is_next = &newest == &oldest;
     if (!batch_.is_automatic()) {
       rob.wanted = share::whole;
-    } else if (!is_oldest && oldest.last - oldest.done > 1) {
-      rob.wanted = share::rest;  // the worker has more than the task that it runs without them
+    } else if (!rob.is_next && oldest.last - oldest.done > 1) {
+      rob.wanted = share::rest;  // without them the worker still has more than the task that it runs
     }
     return rob;
   }

@@ -1,0 +1,361 @@
+#include <manyhands/detail/supervisor.hpp>
+
+#include <algorithm>
+#include <random>
+
+#include <support/catch.hpp>
+#include <support/fake_worker.hpp>
+
+using manyhands::automatic;
+using manyhands::index_range;
+using namespace manyhands::detail;
+using manyhands_test::fake_call;
+
+namespace {
+
+using kind = action::kind;
+
+int count(const std::vector<action>& actions, kind what) {
+  return static_cast<int>(std::count_if(actions.begin(), actions.end(), [what](const action& each) { return each.what == what; }));
+}
+
+/// Lets every worker run all that it has, round by round, until the call is finished.
+void run_to_the_end(fake_call& call) {
+  for (int round = 0; !call.supervisor.is_finished(); ++round) {
+    REQUIRE(round < 100'000);
+    call.settle_down();
+    for (int number = 0; number < static_cast<int>(call.workers.size()); ++number) {
+      if (!call.at(number).runs) continue;
+      if (!call.at(number).is_ready) call.become_ready(number);
+      if (call.at(number).running || call.begin(number)) call.finish(number);
+      call.begin(number);
+      if (call.at(number).running) call.finish(number);
+    }
+  }
+}
+
+bool all_once(const std::vector<int>& counts) {
+  return std::all_of(counts.begin(), counts.end(), [](int each) { return each == 1; });
+}
+
+}  // namespace
+
+TEST_CASE("a worker is started before the first task is handed out") {
+  fake_call call(2, automatic, 10);
+  const auto first = call.supervisor.next();
+  REQUIRE(first.has_value());
+  CHECK(first->what == kind::start);
+  CHECK(first->worker == 0);
+}
+
+TEST_CASE("every worker is started and has two ranges before any is waited for") {
+  fake_call call(3, 4, 100);
+  const auto actions = call.settle_down();
+  CHECK(count(actions, kind::start) == 3);
+  CHECK(count(actions, kind::give) == 6);
+  for (const auto& worker : call.workers) {
+    REQUIRE(worker.ranges.size() == 2);
+    CHECK(worker.ranges[0].last - worker.ranges[0].next == 4);
+  }
+  CHECK(call.settle_down().empty());
+}
+
+TEST_CASE("no more workers are started than there are batches") {
+  fake_call call(4, 10, 15);
+  CHECK(count(call.settle_down(), kind::start) == 2);
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+}
+
+TEST_CASE("automatic batches begin with one task and grow while tasks are short") {
+  fake_call call(2, automatic, 100'000);
+  call.settle_down();
+  CHECK(call.at(0).ranges.front().last - call.at(0).ranges.front().next == 1);
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+  CHECK(all_once(call.runs));
+}
+
+TEST_CASE("every task is settled once for any batch size") {
+  const auto batch = GENERATE(1, 3, 1000);
+  fake_call call(3, batch, 100);
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+  CHECK(all_once(call.runs));
+}
+
+TEST_CASE("an idle worker gets what a busy one has not begun") {
+  fake_call call(2, automatic, 4);  // one task at a time: two each
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  CHECK(call.begin(0) == 0);  // runs for long
+  CHECK(call.begin(1) == 1);
+  call.finish(1);
+  CHECK(call.begin(1).has_value());
+  call.finish(1);
+  CHECK_FALSE(call.begin(1).has_value());
+  const auto actions = call.settle_down();
+  CHECK(count(actions, kind::take_back) >= 1);
+  REQUIRE(call.begin(1).has_value());
+  call.finish(1);
+  CHECK_FALSE(call.begin(1).has_value());
+  call.settle_down();
+  CHECK_FALSE(call.supervisor.is_finished());
+  call.finish(0);
+  CHECK(call.supervisor.is_finished());
+  CHECK(all_once(call.settled));
+}
+
+TEST_CASE("a worker whose initializer takes long keeps nobody waiting") {
+  const manyhands::batch_size batch = GENERATE(manyhands::batch_size(automatic), manyhands::batch_size(2));
+  fake_call call(2, batch, 8);
+  call.settle_down();
+  call.become_ready(0);
+  for (int round = 0; round < 100 && !call.supervisor.is_finished(); ++round) {
+    while (call.begin(0)) call.finish(0);
+    call.settle_down();
+  }
+  CHECK(call.supervisor.is_finished());
+  CHECK(all_once(call.settled));
+}
+
+TEST_CASE("a batch of a fixed size is passed on as a whole or not at all") {
+  fake_call call(2, 3, 12);  // two batches each
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  CHECK(call.begin(0) == 0);
+  while (call.begin(1)) call.finish(1);
+  const auto actions = call.settle_down();
+  CHECK(count(actions, kind::give) == 1);
+  REQUIRE(call.at(1).ranges.size() == 1);
+  CHECK(call.at(1).ranges.front().last - call.at(1).ranges.front().next == 3);
+  while (call.begin(1)) call.finish(1);
+  CHECK(count(call.settle_down(), kind::give) == 0);  // the rest of a batch that has begun stays where it is
+  CHECK_FALSE(call.supervisor.is_finished());
+}
+
+TEST_CASE("two idle workers do not take one task from each other for ever") {
+  fake_call call(3, automatic, 5);
+  call.settle_down();
+  for (int number = 0; number < 3; ++number) call.become_ready(number);
+  call.begin(0);  // 0 runs task 0, and holds another one
+  for (const int number : {1, 2}) {
+    while (call.begin(number)) call.finish(number);
+  }
+  CHECK(call.settle_down().size() < 20);  // throws where it never ends
+  CHECK(call.settle_down().size() < 5);
+}
+
+TEST_CASE("a dead worker takes one task with it, is replaced, and its other tasks run elsewhere") {
+  fake_call call(2, 5, 20);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  call.begin(0);
+  call.finish(0);
+  CHECK(call.begin(0) == 1);
+  CHECK(call.kill(0) == 1);
+  CHECK(count(call.settle_down(), kind::start) == 1);
+  CHECK(call.at(0).runs);
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+  CHECK(all_once(call.runs));
+}
+
+TEST_CASE("a worker that dies between two tasks takes none with it") {
+  fake_call call(1, 5, 10);
+  call.settle_down();
+  call.become_ready(0);
+  call.begin(0);
+  call.finish(0);
+  CHECK_FALSE(call.kill(0).has_value());
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+  CHECK(all_once(call.runs));
+}
+
+TEST_CASE("no worker is replaced that is not needed") {
+  fake_call call(2, 1, 2);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  call.begin(0);
+  call.begin(1);
+  CHECK(call.kill(0) == 0);
+  CHECK(call.settle_down().empty());
+  call.finish(1);
+  CHECK(call.supervisor.is_finished());
+}
+
+TEST_CASE("eight deaths outside of any task break the pool") {
+  fake_call call(2, automatic, 1000);
+  for (int death = 1; death <= 8; ++death) {
+    CHECK_FALSE(call.supervisor.is_broken());
+    call.settle_down();
+    call.kill(0);
+  }
+  CHECK(call.supervisor.is_broken());
+  CHECK(call.settle_down().empty());
+}
+
+TEST_CASE("deaths outside of tasks do not add up while tasks are completed") {
+  fake_call call(2, automatic, 1000);
+  for (int death = 1; death <= 50; ++death) {
+    call.settle_down();
+    call.become_ready(1);
+    if (call.begin(1)) call.finish(1);
+    call.kill(0);
+  }
+  CHECK_FALSE(call.supervisor.is_broken());
+}
+
+TEST_CASE("sixty-four deaths without one task completed break the pool") {
+  fake_call call(2, automatic, 1000);
+  for (int death = 1; death <= 64; ++death) {
+    CHECK_FALSE(call.supervisor.is_broken());
+    call.settle_down();
+    REQUIRE(call.begin(0).has_value());
+    CHECK(call.kill(0).has_value());
+  }
+  CHECK(call.supervisor.is_broken());
+}
+
+TEST_CASE("a call goes on with those workers that could be started") {
+  fake_call call(4, automatic, 50);
+  call.forks_left = 2;
+  call.settle_down();
+  CHECK(std::count_if(call.workers.begin(), call.workers.end(), [](const auto& each) { return each.runs; }) == 2);
+  call.forks_left = 100;
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+  CHECK(call.forks_left == 100);  // those that could not be started are not tried again while others work
+}
+
+TEST_CASE("workers that could not be started are tried again when nobody else is left") {
+  fake_call call(2, 1, 3);
+  call.forks_left = 1;
+  call.settle_down();
+  call.begin(0);
+  call.forks_left = 0;
+  CHECK(call.kill(0) == 0);
+  const auto actions = call.settle_down();
+  CHECK(count(actions, kind::start) == 1);
+  CHECK_FALSE(call.supervisor.has_workers());
+  call.forks_left = 1;
+  CHECK(count(call.settle_down(), kind::start) == 1);
+  CHECK(call.supervisor.has_workers());
+}
+
+TEST_CASE("after a failure the tasks below it are completed, and only those") {
+  fake_call call(2, 10, 100);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  CHECK(call.begin(0) == 0);
+  CHECK(call.begin(1) == 10);
+  call.fail_at(15);
+  call.settle_down();
+  CHECK_FALSE(call.supervisor.is_finished());
+  while (call.at(0).running || call.begin(0)) call.finish(0);
+  while (call.at(1).running || call.begin(1)) call.finish(1);
+  CHECK(call.supervisor.is_finished());
+  for (std::size_t task = 0; task < 100; ++task) CHECK(call.settled[task] == (task < 15 ? 1 : 0));
+}
+
+TEST_CASE("a worker at a task that nobody wants is ended, and that is no loss") {
+  fake_call call(2, 1, 100);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  CHECK(call.begin(0) == 0);
+  CHECK(call.begin(1) == 1);
+  call.fail_at(1);
+  CHECK(count(call.settle_down(), kind::cut_short) >= 1);
+  CHECK_FALSE(call.at(1).runs);
+  CHECK_FALSE(call.supervisor.is_broken());
+  CHECK_FALSE(call.supervisor.is_finished());
+  call.finish(0);
+  CHECK(call.supervisor.is_finished());
+}
+
+TEST_CASE("tasks that are wanted do not stay behind one that is not") {
+  fake_call call(2, 1, 4);  // one worker has 0 and 2, the other 1 and 3
+  call.forks_left = 2;
+  call.settle_down();
+  call.become_ready(0);
+  call.begin(0);
+  call.finish(0);
+  CHECK(call.begin(0) == 2);
+  CHECK_FALSE(call.kill(1).has_value());
+  call.settle_down();  // no fork is left: the worker at task 2 gets task 1, too
+  call.fail_at(2);
+  call.forks_left = 1;
+  call.settle_down();
+  REQUIRE(call.at(0).runs);
+  CHECK_FALSE(call.at(0).running.has_value());
+  CHECK(call.begin(0) == 1);
+  call.finish(0);
+  CHECK(call.supervisor.is_finished());
+  CHECK(call.settled == std::vector<int>{1, 1, 0, 0});
+}
+
+TEST_CASE("a worker that may be at a task that nobody wants is looked at again soon") {
+  fake_call call(1, 2, 4);
+  call.settle_down();
+  call.become_ready(0);
+  CHECK_FALSE(call.supervisor.should_look_again_soon());
+  call.fail_at(1);
+  CHECK_FALSE(call.supervisor.should_look_again_soon());
+  call.begin(0);
+  call.finish(0);
+  CHECK(call.supervisor.should_look_again_soon());
+}
+
+TEST_CASE("a call that was given up wants nothing more") {
+  fake_call call(2, automatic, 100);
+  call.settle_down();
+  call.fail_at(0);
+  CHECK(call.supervisor.is_finished());
+  CHECK(call.settle_down().empty());
+}
+
+TEST_CASE("a range that is finished without its results is a lie") {
+  fake_call call(1, 2, 4);
+  call.settle_down();
+  CHECK_FALSE(call.supervisor.range_finished(0, std::chrono::microseconds(1)));
+}
+
+TEST_CASE("whatever happens to workers, every task that is wanted is settled once") {
+  const auto seed = GENERATE(range(0, 300));
+  std::mt19937 random(static_cast<unsigned>(seed));
+  auto chance = [&](unsigned of) { return random() % of == 0; };
+  const std::size_t tasks = 1 + random() % 200;
+  const int workers = 1 + static_cast<int>(random() % 5);
+  fake_call call(workers, chance(2) ? manyhands::batch_size(automatic) : manyhands::batch_size(1 + random() % 9), tasks);
+  const bool stops = chance(3);
+
+  for (int step = 0; !call.supervisor.is_finished() && !call.supervisor.is_broken(); ++step) {
+    REQUIRE(step < 200'000);
+    if (chance(2)) call.settle_down();
+    const int number = static_cast<int>(random() % static_cast<unsigned>(workers));
+    manyhands_test::fake_worker& who = call.at(number);
+    if (!who.runs) continue;
+    if (!who.is_ready) {
+      if (chance(2)) call.become_ready(number);
+    } else if (who.running) {
+      if (chance(20)) call.kill(number);
+      else call.finish(number);
+    } else {
+      call.begin(number);
+    }
+    if (who.runs && chance(60)) call.kill(number);
+    if (stops && chance(200)) call.fail_at(random() % (2 * tasks));
+  }
+  if (call.supervisor.is_broken()) return;
+  for (std::size_t task = 0; task < std::min(tasks, call.limit); ++task) {
+    REQUIRE(call.settled[task] == 1);
+    REQUIRE(call.runs[task] == 1);
+  }
+}
