@@ -116,6 +116,8 @@ class Parallel {
       }
       work.rethrow();
     }
+    // The first task is read here: a call without any starts no worker.
+    if (!work.complete() && !work.read(1)) work.rethrow();
     if (work.complete() && work.known() == 0) return;
     who.run(work, how);
     work.rethrow();

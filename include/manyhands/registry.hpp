@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/backends/processes.hpp>
 #include <manyhands/backends/sequential.hpp>
 #include <manyhands/backends/threads.hpp>
 #include <manyhands/config.hpp>
@@ -37,6 +38,9 @@ struct backend_table {
   std::map<std::string, backend_factory, std::less<>> factories = {
       {"sequential", shared_backend<sequential_backend>},
       {"threads", shared_backend<threads_backend>},
+#if MANYHANDS_HAS_FORK
+      {"processes", shared_backend<processes_backend>},
+#endif
   };
   std::string preferred = "threads";
   const backend_table* older = nullptr;  // never deleted: somebody may still read it

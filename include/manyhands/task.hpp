@@ -6,6 +6,7 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <tuple>
 #include <type_traits>
@@ -140,8 +141,11 @@ class element_task {
 /// A view with one task for each element of a range: what `range | delayed(fn)` gives. Its tasks refer to it: it must outlive them.
 template <class Base, class Fn>
 class delayed_view : public std::ranges::view_base {
-  template <class Range>
+  // Templates of a flag, not of the range: what is found by argument-dependent look-up in a range's own template arguments, such as the
+  // comparison of std::unreachable_sentinel_t, would ask what a cursor is before that is known.
+  template <bool constant>
   class cursor {
+    using Range = std::conditional_t<constant, const Base, Base>;
     using inner = std::ranges::iterator_t<Range>;
     using element = detail::element_of<Range>;
 
@@ -190,10 +194,6 @@ class delayed_view : public std::ranges::view_base {
     value_type operator[](difference_type n) const requires std::ranges::random_access_range<Range> { return value_type(*fn_, at_[n]); }
 
     friend bool operator==(const cursor& a, const cursor& b) requires std::equality_comparable<inner> { return a.at_ == b.at_; }
-    friend bool operator==(const cursor& a,
-                           const std::ranges::sentinel_t<Range>& end) requires(!std::same_as<inner, std::ranges::sentinel_t<Range>>) {
-      return a.at_ == end;
-    }
     friend bool operator<(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return a.at_ < b.at_; }
     friend bool operator>(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return b < a; }
     friend bool operator<=(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return !(b < a); }
@@ -205,16 +205,34 @@ class delayed_view : public std::ranges::view_base {
       return a.at_ - b.at_;
     }
 
+    [[nodiscard]] const inner& base() const noexcept { return at_; }
+
    private:
     inner at_{};
     const Fn* fn_ = nullptr;
   };
 
+  template <bool constant>
+  struct sentinel {
+    friend bool operator==(const cursor<constant>& at, const sentinel& end) { return at.base() == end.base; }
+
+    std::ranges::sentinel_t<std::conditional_t<constant, const Base, Base>> base;
+  };
+
  public:
   delayed_view(Base base, Fn fn) : base_(std::move(base)), fn_(std::move(fn)) {}
+  delayed_view(const delayed_view&) = default;
+  delayed_view(delayed_view&&) = default;
+  /// Works for any function: a lambda that captures cannot be assigned, and a view must be.
+  delayed_view& operator=(delayed_view other) {
+    base_ = std::move(other.base_);
+    fn_.reset();
+    if (other.fn_) fn_.emplace(*std::move(other.fn_));
+    return *this;
+  }
 
-  auto begin() { return cursor<Base>(std::ranges::begin(base_), fn_); }
-  auto begin() const requires std::ranges::input_range<const Base> { return cursor<const Base>(std::ranges::begin(base_), fn_); }
+  auto begin() { return cursor<false>(std::ranges::begin(base_), *fn_); }
+  auto begin() const requires std::ranges::input_range<const Base> { return cursor<true>(std::ranges::begin(base_), *fn_); }
   auto end() { return end_of(*this); }
   auto end() const requires std::ranges::input_range<const Base> { return end_of(*this); }
   auto size() const requires std::ranges::sized_range<const Base> { return std::ranges::size(base_); }
@@ -222,16 +240,16 @@ class delayed_view : public std::ranges::view_base {
  private:
   template <class Self>
   static auto end_of(Self& self) {
-    using range = std::conditional_t<std::is_const_v<Self>, const Base, Base>;
-    if constexpr (std::ranges::common_range<range>) {
-      return cursor<range>(std::ranges::end(self.base_), self.fn_);
+    constexpr bool constant = std::is_const_v<Self>;
+    if constexpr (std::ranges::common_range<std::conditional_t<constant, const Base, Base>>) {
+      return cursor<constant>(std::ranges::end(self.base_), *self.fn_);
     } else {
-      return std::ranges::end(self.base_);
+      return sentinel<constant>{std::ranges::end(self.base_)};
     }
   }
 
   Base base_;
-  Fn fn_;
+  std::optional<Fn> fn_;  // empty only after an assignment that threw
 };
 
 /// A function that makes tasks: what `delayed(fn)` gives.

@@ -107,11 +107,16 @@ class slot_jobs final : public jobs {
     bool more = false;
     try {
       more = slots_.read(most);
-      if (roomy_) slots_.make_room(slots_.ready());
     } catch (...) {
       // What was read before it may still run and fail: a plain loop would meet that first.
       errors_.note(slots_.ready(), std::current_exception());
       stop_at(slots_.ready());
+    }
+    try {
+      if (roomy_) slots_.make_room(slots_.ready());
+    } catch (...) {
+      abort(std::current_exception());
+      return false;
     }
     publish(slots_.ready(), !more);
     return more;

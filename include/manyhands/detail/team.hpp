@@ -86,7 +86,8 @@ class team final : public employer, public std::enable_shared_from_this<team> {
     read_ahead window(call.how.read_ahead);
     call.window = &window;
     enter(call);
-    for (bool more = true; more;) {
+    // A failure ends the reading, too: what was read beyond it is never handed out, and the window would not move again.
+    for (bool more = true; more && !call.work.stopped();) {
       const std::size_t batch = call.how.batch.is_automatic() ? call.batch_hint : call.how.batch.count();
       // Not the whole window at once: the first tasks shall start before the last ones are read.
       const std::size_t room = std::min(window.room(call.work.known(), batch), batch);
