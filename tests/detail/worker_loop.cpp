@@ -1,0 +1,183 @@
+#include <manyhands/detail/worker_loop.hpp>
+
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <support/catch.hpp>
+#include <support/leak_check.hpp>
+#include <support/vector_jobs.hpp>
+
+using manyhands::index_range;
+using manyhands::no_index;
+using namespace manyhands::detail;
+using manyhands_test::vector_jobs;
+
+namespace {
+
+/// A worker's loop without a process: the test is its caller.
+struct far_side {
+  explicit far_side(manyhands::jobs& jobs, std::size_t places_for = 0)
+      : work(jobs), places(places_for != 0 ? direct_results(places_for, sizeof(int)) : direct_results()), ring(1 << 16), reader(positions, ring) {}
+
+  void run(int number = 0) { worker_loop(work, number, board, frame_writer(positions, ring), places, bell, mark).run(); }
+  /// Runs these ranges and ends.
+  void run_all(std::vector<index_range> ranges, int number = 0) {
+    for (std::uint32_t i = 0; i < ranges.size(); ++i) board.post(i, ranges[i]);
+    board.dismiss();
+    run(number);
+  }
+  bool next() {
+    return reader.next([](const frame_header&) { return true; }, [](const auto&) {}) == frame_reader::state::frame;
+  }
+
+  manyhands::jobs& work;
+  worker_board board;
+  doorbell bell;
+  process_mark mark;
+  direct_results places;
+  ring_positions positions;
+  std::vector<std::byte> ring;
+  frame_reader reader;
+};
+
+template <class R>
+std::vector<std::function<R()>> tasks_of(std::size_t count, R (*make)(std::size_t)) {
+  std::vector<std::function<R()>> tasks;
+  for (std::size_t index = 0; index < count; ++index) tasks.push_back([=] { return make(index); });
+  return tasks;
+}
+
+int squared(std::size_t index) { return static_cast<int>(index * index); }
+
+}  // namespace
+
+TEST_CASE("results of a fixed size are put in their places, and no frame is sent") {
+  const manyhands_test::leak_check leaks;
+  vector_jobs<int> work(tasks_of<int>(10, squared));
+  far_side far(work, 10);
+  far.run_all({{2, 4}, {7, 8}});
+  for (std::size_t index = 0; index < 10; ++index) CHECK(far.places.has(index) == (index == 2 || index == 3 || index == 7));
+  manyhands::reader bytes(far.places.get(7));
+  CHECK(bytes.get<int>() == 49);
+  CHECK_FALSE(far.next());
+  CHECK(far.board.finished() == 2);
+  CHECK(far.board.is_ready());
+  CHECK(far.board.is_leaving());
+  CHECK(far.board.running() == no_index);
+}
+
+TEST_CASE("results of any size travel as frames, in the order of the tasks") {
+  vector_jobs<std::string> work(tasks_of<std::string>(10, [](std::size_t index) { return std::string(index, 'x'); }));
+  far_side far(work);
+  far.run_all({{2, 4}, {7, 8}});
+  for (const std::size_t index : {2, 3, 7}) {
+    REQUIRE(far.next());
+    CHECK(far.reader.header().index == index);
+    CHECK(far.reader.header().kind == frame_kind::value);
+    manyhands::reader bytes(far.reader.payload());
+    CHECK(bytes.get<std::string>() == std::string(index, 'x'));
+  }
+  CHECK_FALSE(far.next());
+}
+
+TEST_CASE("an error is a frame, beside results in their places") {
+  vector_jobs<int> work(tasks_of<int>(3, [](std::size_t index) { return index == 1 ? throw std::out_of_range("one") : 5; }));
+  far_side far(work, 3);
+  far.run_all({{0, 3}});
+  CHECK(far.places.has(0));
+  CHECK_FALSE(far.places.has(1));
+  CHECK(far.places.has(2));
+  REQUIRE(far.next());
+  CHECK(far.reader.header().index == 1);
+  CHECK(far.reader.header().kind == frame_kind::error);
+  manyhands::reader bytes(far.reader.payload());
+  CHECK_THROWS_AS(std::rethrow_exception(load_exception(bytes)), std::out_of_range);
+}
+
+TEST_CASE("no task at or above the limit begins") {
+  std::vector<std::size_t> ran;
+  std::vector<std::function<int()>> tasks;
+  far_side* here = nullptr;
+  for (std::size_t index = 0; index < 10; ++index) {
+    tasks.push_back([&, index] {
+      ran.push_back(index);
+      if (index == 6) here->board.limit(7);
+      return 0;
+    });
+  }
+  vector_jobs<int> work(std::move(tasks));
+  far_side far(work, 10);
+  here = &far;
+  far.run_all({{5, 10}, {1, 3}});
+  CHECK(ran == std::vector<std::size_t>{5, 6, 1, 2});
+  CHECK(far.board.finished() == 2);
+}
+
+TEST_CASE("tasks see their worker and their index") {
+  vector_jobs<int> work(tasks_of<int>(10, [](std::size_t) { return manyhands::this_worker::index() * 100 + static_cast<int>(manyhands::this_task::index()); }));
+  far_side far(work);
+  far.run_all({{4, 5}}, 3);
+  REQUIRE(far.next());
+  manyhands::reader bytes(far.reader.payload());
+  CHECK(bytes.get<int>() == 304);
+}
+
+TEST_CASE("the initializer runs before the first task; where it throws, its error is all that comes") {
+  int initialized = 0;
+  const bool fails = GENERATE(false, true);
+  vector_jobs<int> work({[&] { return initialized; }}, false, [&] {
+    ++initialized;
+    if (fails) throw std::domain_error("not today");
+  });
+  far_side far(work);
+  far.run_all({{0, 1}});
+  CHECK(initialized == 1);
+  REQUIRE(far.next());
+  manyhands::reader bytes(far.reader.payload());
+  if (fails) {
+    CHECK(far.reader.header().kind == frame_kind::no_worker);
+    CHECK_FALSE(far.board.is_ready());
+    CHECK_THROWS_AS(std::rethrow_exception(load_exception(bytes)), std::domain_error);
+  } else {
+    CHECK(bytes.get<int>() == 1);
+  }
+  CHECK_FALSE(far.next());
+  CHECK(far.board.is_leaving());
+}
+
+TEST_CASE("while a task runs the board says which") {
+  far_side* here = nullptr;
+  std::size_t seen = no_index;
+  vector_jobs<int> work({[] { return 0; }, [&] {
+                           seen = here->board.running();
+                           return 0;
+                         }});
+  far_side far(work);
+  here = &far;
+  far.run_all({{0, 2}});
+  CHECK(seen == 1);
+}
+
+TEST_CASE("a caller that sleeps is rung for, once") {
+  vector_jobs<int> work(tasks_of<int>(4, squared));
+  far_side far(work, 4);
+  std::uint64_t rings = 0;
+  far.board.caller_sleeps();
+  far.run_all({{0, 2}, {2, 4}});
+  REQUIRE(::read(far.bell.fd(), &rings, sizeof rings) == sizeof rings);
+  CHECK(rings == 1);
+}
+
+TEST_CASE("a result that is larger than the ring waits for its reader") {
+  vector_jobs<std::string> work({[] { return std::string(1'000'000, 'y'); }});
+  far_side far(work);
+  std::thread worker([&] { far.run_all({{0, 1}}); });
+  while (far.reader.next([](const frame_header&) { return true; }, [](const auto& word) { futex_wake(word); }) != frame_reader::state::frame) {
+    std::this_thread::yield();
+  }
+  worker.join();
+  manyhands::reader bytes(far.reader.payload());
+  CHECK(bytes.get<std::string>() == std::string(1'000'000, 'y'));
+}
