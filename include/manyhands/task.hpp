@@ -88,6 +88,11 @@ using element_of = std::conditional_t<
     std::conditional_t<std::ranges::forward_range<Range>, std::ranges::range_reference_t<Range>, std::ranges::range_value_t<Range>>,
     std::remove_cvref_t<std::ranges::range_reference_t<Range>>>;
 
+/// Ranges whose elements `fn` can be called with.
+template <class Range, class Fn>
+concept feeds = std::ranges::input_range<Range> &&
+    (std::is_invocable_v<Fn&, element_of<Range>&> || std::is_invocable_v<Fn&, element_of<Range>&&>);
+
 /// The task of one element: the function is the view's own where it can be called as const, else a copy, so that no two workers change one
 /// object.
 template <class Fn, class Element>
@@ -232,9 +237,9 @@ class delayed_view : public std::ranges::view_base {
   }
 
   auto begin() { return cursor<false>(std::ranges::begin(base_), *fn_); }
-  auto begin() const requires std::ranges::input_range<const Base> { return cursor<true>(std::ranges::begin(base_), *fn_); }
+  auto begin() const requires detail::feeds<const Base, Fn> { return cursor<true>(std::ranges::begin(base_), *fn_); }
   auto end() { return end_of(*this); }
-  auto end() const requires std::ranges::input_range<const Base> { return end_of(*this); }
+  auto end() const requires detail::feeds<const Base, Fn> { return end_of(*this); }
   auto size() const requires std::ranges::sized_range<const Base> { return std::ranges::size(base_); }
 
  private:
