@@ -25,10 +25,7 @@
 namespace {
 
 using manyhands::detail::anatomy_of;
-using manyhands::detail::fields_of;
 using manyhands::detail::layout;
-using manyhands::detail::types;
-using manyhands::detail::with_fields;
 
 template <class T, std::size_t Fields>
 inline constexpr bool is_plain = anatomy_of<T>.kind == layout::plain && anatomy_of<T>.fields == Fields;
@@ -302,7 +299,7 @@ static_assert(is_opaque<on_aggregate> && is_opaque<on_empty> && is_opaque<only_a
 static_assert(is_opaque<on_two> && is_plain<with_any_first, 2>);
 
 static_assert(is_closed<reference> && is_closed<reference_inside>);
-static_assert(is_plain<const_reference, 2> && std::is_same_v<fields_of<const_reference>, types<const int&, int>>);
+static_assert(is_plain<const_reference, 2>);
 static_assert(anatomy_of<moving_reference>.kind != layout::opaque);
 
 static_assert(is_opaque<with_constructor> && is_opaque<with_private> && is_opaque<with_virtual> && is_opaque<tuple_like>);
@@ -315,28 +312,6 @@ static_assert(is_plain<of_any_type<std::optional<int>>, 2> && is_plain<of_any_ty
 static_assert(is_plain<of_any_type<std::variant<int, double>>, 2> && is_plain<of_any_type<no_default>, 2>);
 static_assert(is_plain<of_any_type<empty>, 2> && is_plain<of_any_type<std::array<int, 2>>, 2> && is_plain<of_any_type<array_of_arrays>, 2>);
 
-static_assert(std::is_same_v<fields_of<two>, types<int, std::string>>);
-static_assert(std::is_same_v<fields_of<array_of_arrays>, types<int[2][3], std::string[2], int>>);
-
-namespace {
-
-struct addresses {
-  template <class... Fields>
-  std::vector<const void*> operator()(const std::remove_cv_t<Fields>&... fields) const {
-    return {static_cast<const void*>(&fields)...};
-  }
-};
-
-}  // namespace
-
-TEST_CASE("the fields of an aggregate are seen where they lie, in order") {
-  const nested value{};
-  CHECK(with_fields(value, addresses()) == std::vector<const void*>{&value.a, &value.b, &value.c, &value.d});
-  const array_of_arrays arrays{};
-  CHECK(with_fields(arrays, addresses()) == std::vector<const void*>{&arrays.a, &arrays.b, &arrays.c});
-}
-
-TEST_CASE("an aggregate without fields has none to see") {
-  const empty value{};
-  CHECK(with_fields(value, addresses()).empty());
+TEST_CASE("the anatomy of a class is known to the compiler") {
+  STATIC_REQUIRE(is_plain<nested, 4>);
 }

@@ -16,6 +16,7 @@
 
 #include <manyhands/detail/aggregate.hpp>
 #include <manyhands/detail/bytes.hpp>
+#include <manyhands/detail/fields.hpp>
 
 // A built-in codec tells two things about itself: `parts`, the types that must be transportable for it, and `bits`, true where it copies the
 // object's bytes as they are. It is chosen by the shape of its type alone: whether the parts can travel is asked later, so that a type may
@@ -44,10 +45,10 @@ template <class T>
 concept points_elsewhere = std::ranges::enable_view<T> || requires(const T& value) { *value; };
 
 template <class T>
-concept has_codec = requires {
-  sizeof(T);  // first: an incomplete type has none
-  sizeof(codec<T>);
-};
+concept complete = std::is_object_v<T> && requires { sizeof(T); };
+
+template <class T>
+concept has_codec = complete<T> && requires { sizeof(codec<T>); };
 
 /// The codec of `T` copies its bytes as they are.
 template <class T>
@@ -56,6 +57,16 @@ consteval bool is_bit_copied() {
     if constexpr (requires { codec<T>::bits; }) return codec<T>::bits;
   }
   return false;
+}
+
+/// The size of such a `T`, else 0.
+template <class T>
+consteval std::size_t bit_copied_size() {
+  if constexpr (is_bit_copied<T>()) {
+    return sizeof(T);
+  } else {
+    return 0;
+  }
 }
 
 template <class... Fields>
@@ -104,7 +115,9 @@ consteval bool can_travel() {
     return false;
   } else if constexpr ((std::is_same_v<U, Seen> || ...)) {
     return true;
-  } else if constexpr (!std::is_move_constructible_v<U> || !has_codec<U>) {
+  } else if constexpr (!has_codec<U>) {
+    return false;
+  } else if constexpr (!std::is_move_constructible_v<U>) {
     return false;
   } else if constexpr (requires { typename codec<U>::parts; }) {
     return all_can_travel(types<U, Seen...>(), typename codec<U>::parts());
@@ -130,7 +143,7 @@ concept transportable = detail::can_travel<T>();
 
 /// The size of every encoded `T` where its codec copies the object's bytes as they are, else 0.
 template <class T>
-inline constexpr std::size_t fixed_codec_size = detail::is_bit_copied<std::remove_cv_t<T>>() ? sizeof(T) : 0;
+inline constexpr std::size_t fixed_codec_size = detail::bit_copied_size<std::remove_cv_t<T>>();
 
 template <class T>
 requires detail::bit_shaped<T>
@@ -209,6 +222,7 @@ consteval auto flat(types<Fields...>) {
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-braces"
+#pragma GCC diagnostic ignored "-Wconversion"  // a bit-field's type is wider than itself
 template <class T, class... Slots>
 T load_fields(reader& in, types<Slots...>) {
   return T{in.get<Slots>()...};  // in braces they are read from left to right

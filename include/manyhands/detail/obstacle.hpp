@@ -17,6 +17,11 @@ inline constexpr bool is_shared_pointer<std::shared_ptr<T>> = true;
 template <class T>
 inline constexpr bool is_shared_pointer<std::weak_ptr<T>> = true;
 
+template <class T>
+inline constexpr bool is_unique_pointer = false;
+template <class T, class Delete>
+inline constexpr bool is_unique_pointer<std::unique_ptr<T, Delete>> = true;
+
 template <class T, class... Seen>
 std::string obstacle_in();
 
@@ -56,12 +61,17 @@ std::string obstacle_in() {
     return "it only refers to data that it does not own; return a copy of the data instead, such as a std::string or a std::vector";
   } else if constexpr (is_shared_pointer<U>) {
     return "its object would no longer be shared; return the object itself or a std::unique_ptr";
+  } else if constexpr (!complete<U>) {
+    return "its definition is not seen here";
   } else if constexpr (!std::is_move_constructible_v<U>) {
     return "it can neither be moved nor copied; return a std::unique_ptr to it, or its data";
   } else if constexpr (requires { typename codec<U>::parts; }) {
     return obstacle_in_parts(field_shaped<U>, types<U, Seen...>(), typename codec<U>::parts());
   } else if constexpr (has_codec<U>) {
     return "its codec lacks 'static void save(const T&, writer&)' or 'static T load(reader&)'";
+  } else if constexpr (is_unique_pointer<U>) {
+    return "it owns an array, has a deleter of its own, or may own an object of a derived class; specialise manyhands::codec for it, or "
+           "return a std::vector or the object itself";
   } else if constexpr (std::is_class_v<U> && anatomy_of<U>.kind == layout::closed) {
     return "it has a reference member, or members that only their own type can make; specialise manyhands::codec for it, or return a copy "
            "of the data";
