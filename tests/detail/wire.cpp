@@ -53,7 +53,7 @@ TEST_CASE("frames come out as they went in, in order") {
 TEST_CASE("a ring is used again and again, headers across its end too") {
   ring wire(64);
   for (std::uint64_t index = 0; index < 1000; ++index) {
-    const std::string text(index % 40, static_cast<char>('a' + index % 26));
+    const std::string text(index % 32, static_cast<char>('a' + index % 26));
     wire.write(index, text);
     REQUIRE(wire.next() == state::frame);
     REQUIRE(wire.reader.header().index == index);
@@ -114,6 +114,15 @@ TEST_CASE("a header that is no header is found out") {
     ring wire(1024);
     wire.write(7, "seven");
     wire.bytes[at] ^= std::byte{0x10};
+    CHECK(wire.next() == state::corrupt);
+  }
+}
+
+TEST_CASE("a payload that somebody has overwritten is found out") {
+  for (std::size_t at = 0; at < 11; ++at) {
+    ring wire(1024);
+    wire.write(7, "hello there");
+    wire.bytes[sizeof(frame_header) + at] ^= std::byte{0x01};
     CHECK(wire.next() == state::corrupt);
   }
 }

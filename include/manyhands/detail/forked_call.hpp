@@ -84,6 +84,7 @@ class forked_call {
     if (link.was_ended) {
       sign.what = last_sign::kind::ended;
     } else if (link.is_corrupt) {
+      intake_.take_places(static_cast<int>(number));  // they are not in the memory that it has overwritten
       sign.what = last_sign::kind::corrupt;
     } else if (const std::size_t task = link.board().running(); task != no_index) {
       sign = {last_sign::kind::running, task};

@@ -35,8 +35,8 @@ class result_intake {
   [[nodiscard]] bool take(int number, worker_link& link) {
     // Read before the results: those of a range that is finished are all there then.
     const std::uint32_t finished = link.board().finished();
-    if (finished - link.finished > link.posted - link.finished) return false;
     if (!take_frames(number, link)) return false;
+    if (finished - link.finished > link.posted - link.finished) return false;
     records_.limited(work_.limit());  // what was settled just now may have ended the call
     for (; link.finished != finished; ++link.finished) {
       constexpr std::uint64_t longest = 1'000'000'000'000;  // whatever the worker says
@@ -44,6 +44,21 @@ class result_intake {
       if (!records_.range_finished(number, elapsed)) return false;
     }
     return true;
+  }
+
+  /// Takes in the results that a worker has put in their places.
+  void take_places(int number) {
+    if (places_.size() == 0) return;
+    for (;;) {
+      const index_range expected = records_.expected(number);
+      std::size_t index = expected.first;
+      for (; index != expected.last && places_.has(index); ++index) {
+        reader bytes(places_.get(index));
+        load(index, bytes);
+      }
+      records_.completed(number, index - expected.first);
+      if (index != expected.last || expected.empty()) return;
+    }
   }
 
   /// Where workers put results of a fixed size.
@@ -94,20 +109,6 @@ class result_intake {
       load(index, bytes);
     }
     records_.completed(number, 1);
-  }
-
-  void take_places(int number) {
-    if (places_.size() == 0) return;
-    for (;;) {
-      const index_range expected = records_.expected(number);
-      std::size_t index = expected.first;
-      for (; index != expected.last && places_.has(index); ++index) {
-        reader bytes(places_.get(index));
-        load(index, bytes);
-      }
-      records_.completed(number, index - expected.first);
-      if (index != expected.last || expected.empty()) return;
-    }
   }
 
   void load(std::size_t index, reader& bytes) noexcept {

@@ -47,7 +47,7 @@ class supervisor {
   static constexpr int most_deaths_without_progress = 64;
 
   supervisor(int workers, batch_size batch, std::size_t tasks)
-      : workers_(static_cast<std::size_t>(workers)), batch_(batch), unfetched_(tasks), pace_(std::chrono::microseconds(700)) {}
+      : workers_(static_cast<std::size_t>(workers)), batch_(batch), unfetched_(tasks) {}
 
   // --- events
 
@@ -98,6 +98,8 @@ class supervisor {
     worker& who = at(number);
     const std::optional<std::size_t> culprit = who.given.culprit(sign, limit_);
     if (culprit) who.given.complete(1, limit_);
+    // What it had overwritten were results, too. Task by task, the one that did it can spoil few others when it runs again.
+    if (sign.what == last_sign::kind::corrupt) pace_ = fresh_pace();
     if (sign.what != last_sign::kind::ended) {
       ++deaths_without_progress_;
       deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
@@ -169,6 +171,7 @@ class supervisor {
     return std::any_of(workers_.begin(), workers_.end(), test);
   }
 
+  static adaptive_batch fresh_pace() noexcept { return adaptive_batch(std::chrono::microseconds(700)); }
   [[nodiscard]] bool is_dry() const noexcept { return dry_ || fetched_ >= limit_; }
   [[nodiscard]] std::size_t batch_now() const noexcept {
     if (!batch_.is_automatic()) return std::min(batch_.count(), worker_board::most_tasks);
@@ -251,7 +254,7 @@ class supervisor {
   std::vector<worker> workers_;
   batch_size batch_;
   std::size_t unfetched_;
-  adaptive_batch pace_;
+  adaptive_batch pace_ = fresh_pace();
   std::deque<index_range> todo_;  // fetched or taken back, and nobody's
   std::size_t fetched_ = 0;       // the tasks below it were fetched
   bool dry_ = false;              // the call had no more tasks to hand out
