@@ -29,9 +29,9 @@ bootstrap() {
 
   if [ -z "${CXX:-}" ] && bootstrap_version=$(g++ -dumpversion) && [ "${bootstrap_version%%.*}" -lt 12 ]; then
     for CXX in g++-14 g++-13 g++-12; do
-      ! command -v $CXX >/dev/null || break
+      ! command -v "$CXX" >/dev/null || break
     done
-    command -v $CXX >/dev/null || bootstrap_install $CXX
+    command -v "$CXX" >/dev/null || bootstrap_install "$CXX"
     export CXX
     echo "g++ is version $bootstrap_version, older than manyhands needs: using $CXX"
   fi
