@@ -57,6 +57,7 @@ set(manyhands_headers
     manyhands/detail/hwloc.hpp
     manyhands/topology.hpp
     manyhands/detail/crew.hpp
+    manyhands/detail/team_call.hpp
     manyhands/detail/team.hpp
     # 5 workers
     manyhands/backends/sequential.hpp
