@@ -233,9 +233,8 @@ TEST_CASE("what the standard library itself throws comes back") {
 TEST_CASE("a system_error comes back with its code and text") {
   for (const std::error_category* category :
        {&std::generic_category(), &std::system_category(), &std::iostream_category(), &std::future_category()}) {
-    for (const std::system_error& error :
-         {std::system_error(2, *category, "opening"), std::system_error(2, *category), std::system_error(2, *category, ""),
-          std::system_error(-7, *category, "a: b: ")}) {
+    for (const std::system_error& error : {std::system_error(2, *category, "opening"), std::system_error(2, *category),
+                                           std::system_error(2, *category, ""), std::system_error(-7, *category, "a: b: ")}) {
       comes_back(error);
       with<std::system_error>(round_trip(thrown(error)), [&](const std::system_error& back) { CHECK(back.code() == error.code()); });
     }
@@ -269,9 +268,8 @@ TEST_CASE("a stream's failure comes back, the user's and the library's") {
 TEST_CASE("a filesystem_error comes back with its paths and code") {
   namespace fs = std::filesystem;
   const std::error_code code = std::make_error_code(std::errc::no_such_file_or_directory);
-  for (const fs::filesystem_error& error :
-       {fs::filesystem_error("text", code), fs::filesystem_error("text", "/a/b", code), fs::filesystem_error("", "/a/b", "c d", code),
-        fs::filesystem_error("a: b", "", "c", code)}) {
+  for (const fs::filesystem_error& error : {fs::filesystem_error("text", code), fs::filesystem_error("text", "/a/b", code),
+                                            fs::filesystem_error("", "/a/b", "c d", code), fs::filesystem_error("a: b", "", "c", code)}) {
     comes_back(error);
     with<fs::filesystem_error>(round_trip(thrown(error)), [&](const fs::filesystem_error& back) {
       CHECK(back.path1() == error.path1());
@@ -549,7 +547,9 @@ TEST_CASE("a record changed at random is always some exception") {
   const std::vector<std::exception_ptr> errors = {
       thrown(std::system_error(2, std::generic_category(), "text")),
       thrown(std::filesystem::filesystem_error("text", "/a", "/b", std::make_error_code(std::errc::io_error))),
-      thrown(manyhands::worker_lost(1, 2, 3, 4)), thrown(shop::too_dear(5, {"a", "b"})), thrown(shop::unknown("text")),
+      thrown(manyhands::worker_lost(1, 2, 3, 4)),
+      thrown(shop::too_dear(5, {"a", "b"})),
+      thrown(shop::unknown("text")),
       caught([] {
         try {
           throw 5;

@@ -116,8 +116,8 @@ inline const exception_entry* current_exception_entry(bool nests) {
 }
 
 // A record: name, text, "can be rebuilt", the bytes to rebuild it from, "holds another", that one's record.
-inline void save_exception_record(std::string_view name, std::string_view text, bool rebuilt, std::span<const std::byte> bytes,
-                                  bool nests, writer& out) {
+inline void save_exception_record(std::string_view name, std::string_view text, bool rebuilt, std::span<const std::byte> bytes, bool nests,
+                                  writer& out) {
   out.put(std::string(name));
   out.put(std::string(text));
   out.put(rebuilt);
@@ -177,8 +177,7 @@ inline std::exception_ptr load_exception_chain(reader& in, int depth) {
     if (depth >= deepest_nested_exception) throw codec_error("too many exceptions inside each other");
     inside = load_exception_chain(in, depth + 1);
   }
-  const exception_entry* const entry =
-      rebuilt ? find_exception([&](const exception_entry& known) { return known.name == name; }) : nullptr;
+  const exception_entry* const entry = rebuilt ? find_exception([&](const exception_entry& known) { return known.name == name; }) : nullptr;
   if (entry == nullptr) return thrown(remote_error(name, text), inside);
   try {
     reader payload(bytes);

@@ -28,7 +28,7 @@ using manyhands::detail::anatomy_of;
 using manyhands::detail::layout;
 
 template <class T, std::size_t Fields>
-inline constexpr bool is_plain = anatomy_of<T>.kind == layout::plain && anatomy_of<T>.fields == Fields;
+inline constexpr bool is_plain = (anatomy_of<T>.kind == layout::plain) && (anatomy_of<T>.fields == Fields);
 template <class T>
 inline constexpr bool is_opaque = anatomy_of<T>.kind == layout::opaque;
 template <class T>
@@ -98,7 +98,7 @@ struct many_kinds {
   std::vector<bool> p;
   int* q;
   void (*r)(int);
-  int one::* s;
+  int one::*s;
   std::array<int, 4> t;
 };
 struct with_defaults {
@@ -312,6 +312,4 @@ static_assert(is_plain<of_any_type<std::optional<int>>, 2> && is_plain<of_any_ty
 static_assert(is_plain<of_any_type<std::variant<int, double>>, 2> && is_plain<of_any_type<no_default>, 2>);
 static_assert(is_plain<of_any_type<empty>, 2> && is_plain<of_any_type<std::array<int, 2>>, 2> && is_plain<of_any_type<array_of_arrays>, 2>);
 
-TEST_CASE("the anatomy of a class is known to the compiler") {
-  STATIC_REQUIRE(is_plain<nested, 4>);
-}
+TEST_CASE("the anatomy of a class is known to the compiler") { STATIC_REQUIRE(is_plain<nested, 4>); }

@@ -41,6 +41,9 @@ struct segment {
   std::uint16_t grid[2][3];
 };
 struct empty {};
+struct empty_and_tidy {
+  ~empty_and_tidy() {}
+};
 struct with_bool {
   int a;
   bool b;
@@ -207,10 +210,8 @@ static_assert(!transportable<int*> && !transportable<void*> && !transportable<co
 static_assert(!transportable<int point::*> && !transportable<int (point::*)()> && !transportable<std::nullptr_t>);
 static_assert(!transportable<int[3]> && !transportable<int[]> && !transportable<incomplete>);
 static_assert(!transportable<std::string_view> && !transportable<std::span<int>> && !transportable<std::span<int, 3>>);
-static_assert(!transportable<std::reference_wrapper<int>> && !transportable<std::initializer_list<int>> &&
-              !transportable<std::type_index>);
-static_assert(!transportable<holds_pointer> && !transportable<holds_pointers> && !transportable<holds_view> &&
-              !transportable<holds_span>);
+static_assert(!transportable<std::reference_wrapper<int>> && !transportable<std::initializer_list<int>> && !transportable<std::type_index>);
+static_assert(!transportable<holds_pointer> && !transportable<holds_pointers> && !transportable<holds_view> && !transportable<holds_span>);
 static_assert(!transportable<holds_reference> && !transportable<holds_const_reference> && !transportable<holds_wrapper>);
 static_assert(!transportable<holds_function> && !transportable<holds_atomic> && !transportable<holds_mutex>);
 static_assert(!transportable<std::shared_ptr<int>> && !transportable<std::function<void()>> && !transportable<std::mutex>);
@@ -290,6 +291,14 @@ TEST_CASE("constants, bit-fields, unions, bases and opaque classes travel") {
   CHECK(round_trip(derived).z == 4);
   CHECK(round_trip(opaque(11)).value() == 11);
   CHECK(round_trip(holds_opaque{opaque(12), true}).a.value() == 12);
+}
+
+TEST_CASE("an aggregate without fields takes no bytes") {
+  STATIC_REQUIRE(fixed_codec_size<empty_and_tidy> == 0);
+  writer out;
+  out.put(empty_and_tidy());
+  CHECK(out.size() == 0);
+  static_cast<void>(back<empty_and_tidy>(out));
 }
 
 TEST_CASE("a user's codec comes before every built-in one, inside other types too") {

@@ -118,9 +118,9 @@ static_assert(!transportable<std::vector<int*>> && !transportable<std::map<int, 
               !transportable<std::vector<incomplete>> && !transportable<std::list<std::span<int>>>);
 static_assert(fixed_codec_size<std::string> == 0 && fixed_codec_size<std::vector<int>> == 0);
 
-TEMPLATE_TEST_CASE("a container of ints comes back as it was", "", std::vector<int>, std::deque<int>, std::list<int>, std::forward_list<int>,
-                   std::set<int>, std::multiset<int>, std::unordered_set<int>, std::unordered_multiset<int>, (std::set<int, backwards>),
-                   (std::vector<int, small_allocator<int>>), std::pmr::vector<int>) {
+TEMPLATE_TEST_CASE("a container of ints comes back as it was", "", std::vector<int>, std::deque<int>, std::list<int>,
+                   std::forward_list<int>, std::set<int>, std::multiset<int>, std::unordered_set<int>, std::unordered_multiset<int>,
+                   (std::set<int, backwards>), (std::vector<int, small_allocator<int>>), std::pmr::vector<int>) {
   const TestType some{3, 1, 4, 15, 9, 2, 6};
   CHECK(round_trip(some) == some);
   CHECK(round_trip(TestType()) == TestType());
@@ -159,9 +159,7 @@ TEST_CASE("a key that comes twice where it may not is an error") {
   CHECK_THROWS_AS((decoded<std::unordered_map<int, int>>(encoded(pairs))), codec_error);
 }
 
-TEST_CASE("keys in the wrong order are put in order") {
-  CHECK(decoded<std::set<int>>(encoded(std::vector{3, 1, 2})) == std::set{1, 2, 3});
-}
+TEST_CASE("keys in the wrong order are put in order") { CHECK(decoded<std::set<int>>(encoded(std::vector{3, 1, 2})) == std::set{1, 2, 3}); }
 
 TEST_CASE("strings come back with every character") {
   const std::string text("nul \0 and \xff", 11);

@@ -50,8 +50,8 @@ template <class T, class Special, std::size_t Before, std::size_t After>
 inline constexpr bool takes_at = takes_special<T, Special>(std::make_index_sequence<Before>(), std::make_index_sequence<After>());
 /// `T{x, ..., {y, ...}, z, ...}` is valid.
 template <class T, std::size_t Before, std::size_t Inside, std::size_t After>
-inline constexpr bool takes_inside =
-    takes_braced<T>(std::make_index_sequence<Before>(), std::make_index_sequence<Inside>(), std::make_index_sequence<After>());
+inline constexpr bool takes_inside = takes_braced<T>(std::make_index_sequence<Before>(), std::make_index_sequence<Inside>(),
+                                                     std::make_index_sequence<After>());
 
 /// The most fields that structured bindings are written out for, and the most initialisers that are tried.
 inline constexpr std::size_t most_fields = 32;

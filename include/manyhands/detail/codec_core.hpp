@@ -18,9 +18,9 @@
 #include <manyhands/detail/bytes.hpp>
 #include <manyhands/detail/fields.hpp>
 
-// A built-in codec tells two things about itself: `parts`, the types that must be transportable for it, and `bits`, true where it copies the
-// object's bytes as they are. It is chosen by the shape of its type alone: whether the parts can travel is asked later, so that a type may
-// hold itself.
+// A built-in codec tells two things about itself: `parts`, the types that must be transportable for it, and `bits`, true where it copies
+// the object's bytes as they are. It is chosen by the shape of its type alone: whether the parts can travel is asked later, so that a type
+// may hold itself.
 
 namespace manyhands::detail {
 
@@ -42,13 +42,19 @@ inline constexpr bool is_reference_like<std::type_index> = true;
 
 /// A class that hides its fields and still shows that it points somewhere: an iterator or a view.
 template <class T>
-concept points_elsewhere = std::ranges::enable_view<T> || requires(const T& value) { *value; };
+concept points_elsewhere = std::ranges::enable_view<T> || requires(const T& value) {
+  *value;
+};
 
 template <class T>
-concept complete = std::is_object_v<T> && requires { sizeof(T); };
+concept complete = std::is_object_v<T> && requires {
+  sizeof(T);
+};
 
 template <class T>
-concept has_codec = complete<T> && requires { sizeof(codec<T>); };
+concept has_codec = complete<T> && requires {
+  sizeof(codec<T>);
+};
 
 /// The codec of `T` copies its bytes as they are.
 template <class T>
@@ -59,10 +65,13 @@ consteval bool is_bit_copied() {
   return false;
 }
 
+template <class T>
+concept bit_copied = is_bit_copied<T>();
+
 /// The size of such a `T`, else 0.
 template <class T>
 consteval std::size_t bit_copied_size() {
-  if constexpr (is_bit_copied<T>()) {
+  if constexpr (bit_copied<T>) {
     return sizeof(T);
   } else {
     return 0;
@@ -71,7 +80,7 @@ consteval std::size_t bit_copied_size() {
 
 template <class... Fields>
 consteval bool all_bit_copied(types<Fields...>) {
-  return (is_bit_copied<std::remove_all_extents_t<Fields>>() && ...);
+  return (bit_copied<std::remove_all_extents_t<Fields>> && ...);
 }
 
 template <class T>
@@ -91,12 +100,15 @@ consteval bool is_bit_shaped() {
   }
 }
 
+template <class E>
+concept bool_enum = std::is_enum_v<E> && std::same_as<bool, std::underlying_type_t<E>>;
+
 template <class T>
 concept bit_shaped = std::same_as<T, std::remove_cv_t<T>> && is_bit_shaped<T>();
 
 template <class T>
-concept field_shaped = std::is_class_v<T> && std::same_as<T, std::remove_cv_t<T>> && !is_bit_shaped<T>() &&
-                       anatomy_of<T>.kind == layout::plain;
+concept field_shaped =
+    std::is_class_v<T> && std::same_as<T, std::remove_cv_t<T>> && !is_bit_shaped<T>() && anatomy_of<T>.kind == layout::plain;
 
 template <class T, class... Seen>
 consteval bool can_travel();
@@ -145,8 +157,7 @@ concept transportable = detail::can_travel<T>();
 template <class T>
 inline constexpr std::size_t fixed_codec_size = detail::bit_copied_size<std::remove_cv_t<T>>();
 
-template <class T>
-requires detail::bit_shaped<T>
+template <detail::bit_shaped T>
 struct codec<T> {
   using parts = detail::types<>;
   static constexpr bool bits = true;
@@ -171,8 +182,7 @@ struct codec<bool> {
   }
 };
 
-template <class E>
-requires std::is_enum_v<E> && std::same_as<std::underlying_type_t<E>, bool>
+template <detail::bool_enum E>
 struct codec<E> {
   using parts = detail::types<>;
 
@@ -214,10 +224,11 @@ template <class... Left, class... Right>
 consteval auto operator+(types<Left...>, types<Right...>) {
   return types<Left..., Right...>();
 }
+template <class Field, class Element = std::remove_all_extents_t<Field>>
+using slots_of = decltype(repeat<Element>(std::make_index_sequence<sizeof(Field) / sizeof(Element)>()));
 template <class... Fields>
 consteval auto flat(types<Fields...>) {
-  return (types<>() + ... +
-          repeat<std::remove_all_extents_t<Fields>>(std::make_index_sequence<sizeof(Fields) / sizeof(std::remove_all_extents_t<Fields>)>()));
+  return (types<>() + ... + slots_of<Fields>());
 }
 
 #pragma GCC diagnostic push
@@ -231,8 +242,7 @@ T load_fields(reader& in, types<Slots...>) {
 
 }  // namespace detail
 
-template <class T>
-requires detail::field_shaped<T>
+template <detail::field_shaped T>
 struct codec<T> {
   using parts = decltype(detail::without_extents(detail::fields_of<T>()));
 

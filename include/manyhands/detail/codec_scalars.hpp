@@ -23,7 +23,7 @@ namespace manyhands {
 template <class Rep, class Period>
 struct codec<std::chrono::duration<Rep, Period>> {
   using parts = detail::types<Rep>;
-  static constexpr bool bits = detail::is_bit_copied<Rep>() && sizeof(std::chrono::duration<Rep, Period>) == sizeof(Rep);
+  static constexpr bool bits = detail::bit_copied<Rep> && sizeof(std::chrono::duration<Rep, Period>) == sizeof(Rep);
 
   static void save(const std::chrono::duration<Rep, Period>& value, writer& out) { out.put(value.count()); }
   static std::chrono::duration<Rep, Period> load(reader& in) { return std::chrono::duration<Rep, Period>(in.get<Rep>()); }
@@ -32,18 +32,16 @@ struct codec<std::chrono::duration<Rep, Period>> {
 template <class Clock, class Duration>
 struct codec<std::chrono::time_point<Clock, Duration>> {
   using parts = detail::types<Duration>;
-  static constexpr bool bits = detail::is_bit_copied<Duration>() && sizeof(std::chrono::time_point<Clock, Duration>) == sizeof(Duration);
+  static constexpr bool bits = detail::bit_copied<Duration> && sizeof(std::chrono::time_point<Clock, Duration>) == sizeof(Duration);
 
   static void save(const std::chrono::time_point<Clock, Duration>& value, writer& out) { out.put(value.time_since_epoch()); }
-  static std::chrono::time_point<Clock, Duration> load(reader& in) {
-    return std::chrono::time_point<Clock, Duration>(in.get<Duration>());
-  }
+  static std::chrono::time_point<Clock, Duration> load(reader& in) { return std::chrono::time_point<Clock, Duration>(in.get<Duration>()); }
 };
 
 template <class T>
 struct codec<std::complex<T>> {
   using parts = detail::types<T>;
-  static constexpr bool bits = detail::is_bit_copied<T>() && sizeof(std::complex<T>) == 2 * sizeof(T);
+  static constexpr bool bits = detail::bit_copied<T> && sizeof(std::complex<T>) == 2 * sizeof(T);
 
   static void save(const std::complex<T>& value, writer& out) {
     out.put(value.real());

@@ -135,8 +135,7 @@ struct map_codec {
 
 namespace manyhands {
 
-template <class Char, class Traits, class Alloc>
-requires detail::from_nothing<Alloc> && (detail::is_bit_copied<Char>())
+template <detail::bit_copied Char, class Traits, detail::from_nothing Alloc>
 struct codec<std::basic_string<Char, Traits, Alloc>> {
   using parts = detail::types<Char>;
 
@@ -144,17 +143,13 @@ struct codec<std::basic_string<Char, Traits, Alloc>> {
     out.put(static_cast<std::uint64_t>(text.size()));
     out.write(text.data(), text.size() * sizeof(Char));
   }
-  static std::basic_string<Char, Traits, Alloc> load(reader& in) {
-    return detail::load_bits<std::basic_string<Char, Traits, Alloc>>(in);
-  }
+  static std::basic_string<Char, Traits, Alloc> load(reader& in) { return detail::load_bits<std::basic_string<Char, Traits, Alloc>>(in); }
 };
 
-template <class T, class Alloc>
-requires detail::from_nothing<Alloc> && (!detail::is_bit_copied<T>())
+template <class T, detail::from_nothing Alloc>
 struct codec<std::vector<T, Alloc>> : detail::list_codec<std::vector<T, Alloc>> {};
 
-template <class T, class Alloc>
-requires detail::from_nothing<Alloc> && (detail::is_bit_copied<T>())
+template <detail::bit_copied T, detail::from_nothing Alloc>
 struct codec<std::vector<T, Alloc>> {
   using parts = detail::types<T>;
 
@@ -166,8 +161,7 @@ struct codec<std::vector<T, Alloc>> {
   static std::vector<T, Alloc> load(reader& in) { return detail::load_bits<std::vector<T, Alloc>>(in); }
 };
 
-template <class Alloc>
-requires detail::from_nothing<Alloc>
+template <detail::from_nothing Alloc>
 struct codec<std::vector<bool, Alloc>> {
   using parts = detail::types<>;
 
@@ -198,16 +192,13 @@ struct codec<std::vector<bool, Alloc>> {
   }
 };
 
-template <class T, class Alloc>
-requires detail::from_nothing<Alloc>
+template <class T, detail::from_nothing Alloc>
 struct codec<std::deque<T, Alloc>> : detail::list_codec<std::deque<T, Alloc>> {};
 
-template <class T, class Alloc>
-requires detail::from_nothing<Alloc>
+template <class T, detail::from_nothing Alloc>
 struct codec<std::list<T, Alloc>> : detail::list_codec<std::list<T, Alloc>> {};
 
-template <class T, class Alloc>
-requires detail::from_nothing<Alloc>
+template <class T, detail::from_nothing Alloc>
 struct codec<std::forward_list<T, Alloc>> {
   using parts = detail::types<T>;
 
@@ -217,41 +208,34 @@ struct codec<std::forward_list<T, Alloc>> {
   static std::forward_list<T, Alloc> load(reader& in) {
     std::forward_list<T, Alloc> values;
     auto last = values.before_begin();
-    detail::load_elements<T>(in, [](std::size_t) {}, [&] { last = values.emplace_after(last, in.get<T>()); });
+    const auto reserve = [](std::size_t) {};
+    detail::load_elements<T>(in, reserve, [&] { last = values.emplace_after(last, in.get<T>()); });
     return values;
   }
 };
 
-template <class T, class Less, class Alloc>
-requires detail::from_nothing<Less> && detail::from_nothing<Alloc>
+template <class T, detail::from_nothing Less, detail::from_nothing Alloc>
 struct codec<std::set<T, Less, Alloc>> : detail::set_codec<std::set<T, Less, Alloc>> {};
 
-template <class T, class Less, class Alloc>
-requires detail::from_nothing<Less> && detail::from_nothing<Alloc>
+template <class T, detail::from_nothing Less, detail::from_nothing Alloc>
 struct codec<std::multiset<T, Less, Alloc>> : detail::set_codec<std::multiset<T, Less, Alloc>> {};
 
-template <class T, class Hash, class Equal, class Alloc>
-requires detail::from_nothing<Hash> && detail::from_nothing<Equal> && detail::from_nothing<Alloc>
+template <class T, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_set<T, Hash, Equal, Alloc>> : detail::set_codec<std::unordered_set<T, Hash, Equal, Alloc>> {};
 
-template <class T, class Hash, class Equal, class Alloc>
-requires detail::from_nothing<Hash> && detail::from_nothing<Equal> && detail::from_nothing<Alloc>
+template <class T, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_multiset<T, Hash, Equal, Alloc>> : detail::set_codec<std::unordered_multiset<T, Hash, Equal, Alloc>> {};
 
-template <class K, class V, class Less, class Alloc>
-requires detail::from_nothing<Less> && detail::from_nothing<Alloc>
+template <class K, class V, detail::from_nothing Less, detail::from_nothing Alloc>
 struct codec<std::map<K, V, Less, Alloc>> : detail::map_codec<std::map<K, V, Less, Alloc>> {};
 
-template <class K, class V, class Less, class Alloc>
-requires detail::from_nothing<Less> && detail::from_nothing<Alloc>
+template <class K, class V, detail::from_nothing Less, detail::from_nothing Alloc>
 struct codec<std::multimap<K, V, Less, Alloc>> : detail::map_codec<std::multimap<K, V, Less, Alloc>> {};
 
-template <class K, class V, class Hash, class Equal, class Alloc>
-requires detail::from_nothing<Hash> && detail::from_nothing<Equal> && detail::from_nothing<Alloc>
+template <class K, class V, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_map<K, V, Hash, Equal, Alloc>> : detail::map_codec<std::unordered_map<K, V, Hash, Equal, Alloc>> {};
 
-template <class K, class V, class Hash, class Equal, class Alloc>
-requires detail::from_nothing<Hash> && detail::from_nothing<Equal> && detail::from_nothing<Alloc>
+template <class K, class V, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_multimap<K, V, Hash, Equal, Alloc>> : detail::map_codec<std::unordered_multimap<K, V, Hash, Equal, Alloc>> {};
 
 }  // namespace manyhands

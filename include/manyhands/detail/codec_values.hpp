@@ -22,13 +22,15 @@ namespace manyhands::detail {
 
 /// An object of a derived class behind a pointer would lose its derived part: for such a base the user says how.
 template <class T>
-consteval bool owned_alone() {
+consteval bool is_owned_alone() {
   if constexpr (std::is_array_v<T> || !complete<T>) {
     return false;
   } else {
     return !std::is_polymorphic_v<T> || std::is_final_v<T>;
   }
 }
+template <class T>
+concept owned_alone = is_owned_alone<T>();
 
 }  // namespace manyhands::detail
 
@@ -78,7 +80,7 @@ struct codec<std::tuple<>> {
 template <class T, std::size_t N>
 struct codec<std::array<T, N>> {
   using parts = detail::types<T>;
-  static constexpr bool bits = N > 0 && detail::is_bit_copied<T>();
+  static constexpr bool bits = N > 0 && detail::bit_copied<T>;
 
   static void save(const std::array<T, N>& value, writer& out) {
     if constexpr (bits) {
@@ -150,8 +152,7 @@ struct codec<std::variant<Ts...>> {
   }
 };
 
-template <class T>
-requires(detail::owned_alone<T>())
+template <detail::owned_alone T>
 struct codec<std::unique_ptr<T>> {
   using parts = detail::types<T>;
 

@@ -25,27 +25,35 @@
 namespace manyhands::detail {
 
 template <class E, class... Es>
-concept one_of = (std::same_as<E, Es> || ...);
+inline constexpr bool is_one_of = (std::is_same_v<E, Es> || ...);
+
+template <class E>
+concept made_of_text = !transportable<E> && std::derived_from<E, std::exception> &&
+                       (std::is_constructible_v<E, const std::string&> || std::is_constructible_v<E, const char*>);
+
+template <class E>
+concept always_the_same =
+    is_one_of<E, std::exception, std::bad_exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_typeid,
+              std::bad_any_cast, std::bad_function_call, std::bad_weak_ptr, std::bad_optional_access, std::bad_variant_access>;
 
 /// How an exception of exactly this type becomes bytes and comes back. Its `what()` travels beside them and is given to `load`.
 template <class E>
 struct exception_form;
 
 template <class E>
-concept has_exception_form = requires { sizeof(exception_form<E>); };
+concept has_exception_form = requires {
+  sizeof(exception_form<E>);
+};
 
 /// By its codec.
-template <class E>
-requires transportable<E>
+template <transportable E>
 struct exception_form<E> {
   static void save(const E& value, writer& out) { out.put(value); }
   static E load(reader& in, const std::string&) { return in.get<E>(); }
 };
 
 /// By its text alone.
-template <class E>
-requires(!transportable<E> && std::derived_from<E, std::exception> &&
-         (std::is_constructible_v<E, const std::string&> || std::is_constructible_v<E, const char*>))
+template <made_of_text E>
 struct exception_form<E> {
   static void save(const E&, writer&) {}
   static E load(reader&, const std::string& what) {
@@ -58,9 +66,7 @@ struct exception_form<E> {
 };
 
 /// By its type alone: nobody can give it a text.
-template <one_of<std::exception, std::bad_exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_typeid,
-                 std::bad_any_cast, std::bad_function_call, std::bad_weak_ptr, std::bad_optional_access, std::bad_variant_access>
-              E>
+template <always_the_same E>
 struct exception_form<E> {
   static void save(const E&, writer&) {}
   static E load(reader&, const std::string&) { return E(); }
