@@ -27,13 +27,25 @@ class threads_backend final : public backend {
       return;
     }
     const int helpers = how.workers - (work.complete() ? 1 : 0);
-    const auto squad = std::make_shared<detail::team>(helpers);
-    all.open(helpers);
-    run_in(*squad, nullptr, work, how, lock);
-    all.close(squad, helpers);
+    const opened squad(all, helpers);
+    run_in(*squad.team, nullptr, work, how, lock);
   }
 
  private:
+  /// The team of an outermost call, which may employ helpers for as long as it lives. The crew's mutex is held at both ends.
+  struct opened {
+    opened(detail::crew& the_crew, int most) : crew(the_crew), team(std::make_shared<detail::team>(most)), helpers(most) {
+      crew.open(helpers);
+    }
+    opened(const opened&) = delete;
+    opened& operator=(const opened&) = delete;
+    ~opened() { crew.close(team, helpers); }
+
+    detail::crew& crew;
+    std::shared_ptr<detail::team> team;
+    int helpers;
+  };
+
   static void run_in(detail::team& squad, detail::team_call* outer, jobs& work, const plan& how, std::unique_lock<std::mutex>& lock) {
     detail::team_call call(squad, outer, work, how);
     if (work.complete()) {

@@ -69,7 +69,7 @@ class tuple_slots {
   [[nodiscard]] result_transport transport() const {
     result_transport all;
     bool first = true;
-    for (auto& one : std::array{transport_of<result_of_task<Tasks>>()...}) {
+    for (auto& one : std::array<result_transport, sizeof...(Tasks)>{transport_of<result_of_task<Tasks>>()...}) {
       if (!one.possible()) return one;
       if (!first && one.fixed_size != all.fixed_size) one.fixed_size = 0;
       all = one;

@@ -1,0 +1,288 @@
+#include <manyhands/backends/threads.hpp>
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <list>
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include <manyhands.hpp>
+#include <support/catch.hpp>
+
+using manyhands::delayed;
+using manyhands::Parallel;
+
+namespace {
+
+std::vector<int> numbers(int count) {
+  std::vector<int> all(static_cast<std::size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+/// Waits until so many have come; false if they do not within a generous time.
+class meeting {
+ public:
+  explicit meeting(int size) : size_(size) {}
+  bool join() {
+    std::unique_lock lock(mutex_);
+    ++arrived_;
+    all_here_.notify_all();
+    return all_here_.wait_for(lock, std::chrono::seconds(30), [this] { return arrived_ >= size_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable all_here_;
+  int arrived_ = 0;
+  int size_;
+};
+
+/// Counts how far it was read.
+struct counted_range {
+  struct iterator {
+    using value_type = int;
+    using difference_type = std::ptrdiff_t;
+    int operator*() const {
+      ++owner->read;
+      return at;
+    }
+    iterator& operator++() {
+      ++at;
+      return *this;
+    }
+    void operator++(int) { ++at; }
+    bool operator==(std::default_sentinel_t) const { return at == owner->size; }
+    counted_range* owner = nullptr;
+    int at = 0;
+  };
+  iterator begin() { return {this, 0}; }
+  std::default_sentinel_t end() const { return {}; }
+
+  int size = 0;
+  std::atomic<int> read = 0;
+};
+
+}  // namespace
+
+TEST_CASE("the backend says what it is") {
+  const manyhands::threads_backend threads;
+  REQUIRE(threads.name() == "threads");
+  REQUIRE(threads.traits().shares_memory);
+}
+
+TEST_CASE("as many tasks run at the same time as there are workers, many more than processors, too") {
+  const int n_jobs = GENERATE(2, 5, 200);
+  const bool streamed = GENERATE(false, true);
+  CAPTURE(n_jobs, streamed);
+  meeting all(n_jobs);
+  const auto meet = delayed([&](int) { return all.join(); });
+  const std::vector<int> input = numbers(n_jobs);
+  // Read ahead of the window of 2 * n_jobs batches they all are.
+  const auto met = streamed ? Parallel{n_jobs}(std::list<int>(input.begin(), input.end()) | meet) : Parallel{n_jobs}(input | meet);
+  REQUIRE(std::count(met.begin(), met.end(), true) == n_jobs);
+}
+
+TEST_CASE("the caller takes part") {
+  std::set<std::thread::id> threads;
+  std::mutex mutex;
+  meeting all(3);
+  Parallel(3)(numbers(3) | delayed([&](int) {
+                all.join();
+                const std::lock_guard lock(mutex);
+                threads.insert(std::this_thread::get_id());
+              }));
+  REQUIRE(threads.size() == 3);
+  REQUIRE(threads.count(std::this_thread::get_id()) == 1);
+}
+
+TEST_CASE("helper threads are kept for later calls") {
+  std::set<std::thread::id> threads;
+  std::mutex mutex;
+  for (int call = 0; call < 50; ++call) {
+    meeting all(3);
+    Parallel(3)(numbers(3) | delayed([&](int) {
+                  all.join();
+                  const std::lock_guard lock(mutex);
+                  threads.insert(std::this_thread::get_id());
+                }));
+  }
+  // This test runs alone or after those above, which have started more.
+  REQUIRE(threads.size() <= 210);
+  REQUIRE(threads.size() < 100);
+}
+
+TEST_CASE("two long tasks side by side run side by side, wherever they stand among short ones") {
+  const int position = GENERATE(0, 1, 50, 333, 998);
+  CAPTURE(position);
+  // Each waits for the other: if one worker held both in one batch, this would not end well.
+  meeting both(2);
+  const auto met = Parallel(2)(numbers(1000) | delayed([&](int i) { return i == position || i == position + 1 ? both.join() : true; }));
+  REQUIRE(std::count(met.begin(), met.end(), true) == 1000);
+}
+
+TEST_CASE("no batch-mate waits for a task that waits for it") {
+  // The last task of all lets every other one go that waits. With batches that could not be split this would hang.
+  std::atomic<bool> go = false;
+  std::atomic<int> waiting = 0;
+  const auto done = Parallel(3)(numbers(5000) | delayed([&](int i) {
+                                  if (i == 4999) go = true;
+                                  if (i != 2500 && i != 4000) return true;
+                                  ++waiting;
+                                  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+                                  while (!go && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+                                  return go.load();
+                                }));
+  REQUIRE(std::count(done.begin(), done.end(), true) == 5000);
+}
+
+TEST_CASE("a fixed batch stays with one worker") {
+  std::vector<std::thread::id> ran(100);
+  Parallel({.n_jobs = 4, .batch_size = 10})(numbers(100) | delayed([&](int i) {
+                                              ran[static_cast<std::size_t>(i)] = std::this_thread::get_id();
+                                              if (i % 10 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                            }));
+  for (std::size_t i = 0; i < 100; ++i) REQUIRE(ran[i] == ran[i / 10 * 10]);
+}
+
+TEST_CASE("input without random access is read no further ahead than it is asked to") {
+  struct rule {
+    manyhands::pre_dispatch ahead;
+    int batch;
+    int most;
+  };
+  const rule rules[] = {{1, 1, 1}, {3, 1, 3}, {"2*n_jobs", 1, 4}, {2, 5, 10}, {"n_jobs+1", 2, 6}};
+  for (const rule& one : rules) {
+    CAPTURE(one.batch, one.most);
+    counted_range range{.size = 300};
+    std::mutex mutex;
+    std::set<int> unfinished_or_unread;
+    for (int i = 0; i < 300; ++i) unfinished_or_unread.insert(i);
+    std::atomic<int> furthest = 0;
+    const Parallel par({.n_jobs = 2, .batch_size = one.batch, .pre_dispatch = one.ahead});
+    par(range | delayed([&](int i) {
+          const std::lock_guard lock(mutex);
+          furthest = std::max(furthest.load(), range.read - *unfinished_or_unread.begin());
+          unfinished_or_unread.erase(i);
+        }));
+    REQUIRE(range.read == 300);
+    // A task is finished a little after it says so, and what is read next a little later than that.
+    REQUIRE(furthest <= one.most);
+    REQUIRE(furthest >= 1);
+  }
+}
+
+TEST_CASE("reading stands still at a task that does not end") {
+  counted_range range{.size = 1000};
+  int seen = 0;
+  const Parallel par({.n_jobs = 3, .batch_size = 1, .pre_dispatch = 6});
+  par(range | delayed([&](int i) {
+        if (i != 0) return;
+        // Until nothing more comes: then the window must be full.
+        for (int before = -1; before != range.read;) {
+          before = range.read;
+          std::this_thread::sleep_for(std::chrono::milliseconds(30));
+        }
+        seen = range.read;
+      }));
+  REQUIRE(seen <= 6);
+  REQUIRE(range.read == 1000);
+}
+
+TEST_CASE("\"all\" reads everything ahead") {
+  counted_range range{.size = 500};
+  int seen = 0;
+  const Parallel par({.n_jobs = 2, .pre_dispatch = "all"});
+  par(range | delayed([&](int i) {
+        if (i != 0) return;
+        const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+        while (range.read < 500 && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+        seen = range.read;
+      }));
+  REQUIRE(seen == 500);
+}
+
+TEST_CASE("an idle crew uses no processor") {
+  Parallel(4)(numbers(1000) | delayed([](int i) { return i; }));
+  const auto used = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_utime.tv_sec * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec;
+  };
+  const auto switches = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_nvcsw;
+  };
+  const auto time_before = used();
+  const auto switches_before = switches();
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  REQUIRE(used() - time_before < 100000);
+  REQUIRE(switches() - switches_before < 50);
+}
+
+TEST_CASE("calls from many threads, nested at random, with random failures, all end right", "[slow-ish]") {
+  const auto play = [](unsigned seed) {
+    std::mt19937 random(seed);
+    struct node {
+      static int run(std::mt19937::result_type state, int depth) {
+        std::mt19937 own(state);
+        const int width = static_cast<int>(own() % 7);
+        const int failing = own() % 5 == 0 && width > 0 ? static_cast<int>(own() % static_cast<unsigned>(width)) : -1;
+        const auto branch = [&](int i) {
+          if (i == failing) throw i;
+          return depth == 0 ? 1 : run(state * 31 + static_cast<unsigned>(i), depth - 1);
+        };
+        int expected = 0;
+        int expected_error = -1;
+        try {
+          for (int i = 0; i < width; ++i) expected += branch(i);
+        } catch (int error) {
+          expected_error = error;
+        }
+        int sum = 0;
+        int error = -1;
+        const std::vector<int> input = numbers(width);
+        try {
+          const manyhands::options asked{.n_jobs = 1 + static_cast<int>(own() % 5)};
+          const auto results = own() % 2 == 0 ? Parallel(asked)(input | delayed(branch))
+                                              : Parallel(asked)(std::list<int>(input.begin(), input.end()) | delayed(branch));
+          sum = std::accumulate(results.begin(), results.end(), 0);
+        } catch (int thrown) {
+          error = thrown;
+        }
+        if (error != expected_error) throw std::logic_error("another error than the plain loop");
+        if (error >= 0) throw error;
+        if (sum != expected) throw std::logic_error("another sum than the plain loop");
+        return sum;
+      }
+    };
+    for (int round = 0; round < 30; ++round) {
+      try {
+        node::run(random(), 2);
+      } catch (int) {
+      }
+    }
+  };
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong = 0;
+  for (unsigned caller = 0; caller < 3; ++caller) {
+    callers.emplace_back([&, caller] {
+      try {
+        play(caller);
+      } catch (const std::exception&) {
+        ++wrong;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  REQUIRE(wrong == 0);
+}
