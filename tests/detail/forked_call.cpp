@@ -293,6 +293,44 @@ TEST_CASE("a call that is given up from elsewhere ends at once") {
   CHECK(begun[0] == 2);
 }
 
+TEST_CASE("a worker may have workers of its own, and a crash among them stays there") {
+  const manyhands_test::leak_check leaks;
+  vector_jobs<int> work(tasks_of<int>(4, [](std::size_t outer) -> int {
+    vector_jobs<int> inner(tasks_of<int>(10, [outer](std::size_t index) -> int {
+      if (index == 3) std::raise(SIGKILL);
+      return static_cast<int>(outer * index);
+    }));
+    run(inner);
+    int sum = inner.failed() == std::vector<std::size_t>{3} ? 0 : 1000;
+    for (const auto& each : inner.results) sum += each.value_or(0);
+    return sum;
+  }));
+  run(work);
+  for (std::size_t index = 0; index < 4; ++index) CHECK(work.results[index] == static_cast<int>((45 - 3) * index));
+}
+
+TEST_CASE("a worker that is killed takes its own workers with it") {
+  const manyhands_test::leak_check leaks;
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const shared_array<std::atomic<int>> begun(1);
+  vector_jobs<int> work({[&]() -> int {
+    const pid_t self = ::getpid();
+    vector_jobs<int> inner(tasks_of<int>(2, [&, self](std::size_t) -> int {
+      if (++begun[0] == 2) ::kill(self, SIGKILL);
+      for (;;) ::pause();
+    }));
+    run(inner);
+    return 1;
+  }});
+  run(work, 1);
+  CHECK(loss(work, 0).signal() == SIGKILL);
+  ::close(ends[1]);
+  char byte = 0;
+  CHECK(::read(ends[0], &byte, 1) == 0);  // blocks for as long as one of them holds the other end
+  ::close(ends[0]);
+}
+
 TEST_CASE("the signal mask of the caller is as it was") {
   const manyhands_test::leak_check leaks;
   sigset_t before;
