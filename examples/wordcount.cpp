@@ -166,7 +166,7 @@ parted_counts count_file(const std::string& path) {
 }
 
 word_counts sum_of_part(const std::vector<manyhands::outcome<parted_counts>>& files, std::size_t part) {
-  std::pmr::monotonic_buffer_resource memory(1 << 20);
+  std::pmr::monotonic_buffer_resource memory(1 << 16);
   word_table table(memory);
   for (const auto& file : files) {
     if (file) (*file)[part].each([&](std::string_view word, std::uint64_t count) { table.add(word, count); });
@@ -204,7 +204,7 @@ std::string message_of(const std::exception_ptr& error) {
 
 totals count_in_plain_loop(const std::vector<std::string>& files) {
   totals all;
-  std::pmr::monotonic_buffer_resource memory(1 << 20);
+  std::pmr::monotonic_buffer_resource memory(1 << 16);
   word_table table(memory);
   for (std::size_t i = 0; i < files.size(); ++i) {
     try {
