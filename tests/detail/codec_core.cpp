@@ -132,6 +132,9 @@ class no_copy_of_bits {
  private:
   int a_ = 0;
 };
+struct empty_and_convertible {
+  operator int*() const { return nullptr; }
+};
 struct incomplete;
 
 // Bit copyable, an aggregate, and still the user's own way.
@@ -216,6 +219,7 @@ static_assert(!transportable<holds_reference> && !transportable<holds_const_refe
 static_assert(!transportable<holds_function> && !transportable<holds_atomic> && !transportable<holds_mutex>);
 static_assert(!transportable<std::shared_ptr<int>> && !transportable<std::function<void()>> && !transportable<std::mutex>);
 static_assert(!transportable<std::vector<int>::iterator> && !transportable<iterator_like> && !transportable<no_copy_of_bits>);
+static_assert(transportable<empty_and_convertible>);
 static_assert(fixed_codec_size<int*> == 0 && fixed_codec_size<void> == 0 && fixed_codec_size<holds_pointer> == 0);
 
 static_assert(transportable<own> && fixed_codec_size<own> == 0 && transportable<holds_own> && fixed_codec_size<holds_own> == 0);

@@ -118,7 +118,7 @@ consteval bool has_union(std::index_sequence<P...>) {
 /// What can be known of a class.
 enum class layout {
   plain,   ///< a list of fields
-  opaque,  ///< fields that cannot be listed: not an aggregate, bases, unions, or too many
+  opaque,  ///< fields that cannot be listed: not an aggregate, bases, unions, a flexible array, or too many
   closed   ///< an aggregate that cannot be made from values: it has reference members
 };
 
@@ -143,6 +143,8 @@ consteval anatomy dissect() {
         return {};
       } else if constexpr (takes_at<T, any_base_of<T>, 0, slots - 1> || has_union<T, slots>(std::make_index_sequence<slots>())) {
         return {};  // structured bindings refuse both, and not softly
+      } else if constexpr (takes_inside<T, slots, 0, 0>) {
+        return {};  // an array without elements at the end, as C has it
       } else {
         constexpr std::size_t fields = count_fields<T, slots>();
         return fields > most_fields ? anatomy{} : anatomy{layout::plain, fields};

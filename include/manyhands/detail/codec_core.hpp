@@ -40,11 +40,14 @@ inline constexpr bool is_reference_like<std::coroutine_handle<Promise>> = true;
 template <>
 inline constexpr bool is_reference_like<std::type_index> = true;
 
-/// A class that hides its fields and still shows that it points somewhere: an iterator or a view.
 template <class T>
-concept points_elsewhere = std::ranges::enable_view<T> || requires(const T& value) {
+concept dereferenceable = requires(const T& value) {
   *value;
 };
+
+/// A class that hides its fields and still shows that it points somewhere: an iterator or a view.
+template <class T>
+concept points_elsewhere = !std::is_empty_v<T> && (std::ranges::enable_view<T> || dereferenceable<T>);
 
 template <class T>
 concept complete = std::is_object_v<T> && requires {
@@ -147,9 +150,10 @@ namespace manyhands {
 
 /// Values of the type can become bytes and come back: it has a codec, built in or the user's, and so has everything in it.
 ///
-/// Built in are numbers, enums (their values are not checked), strings, the standard containers, pair, tuple, array, optional, variant,
-/// unique_ptr, bitset, complex, chrono's durations and time points, filesystem::path, error_code, aggregates of up to 32 fields, and other
-/// trivially copyable classes, which are copied byte by byte. Pointers, and what holds them openly, never are.
+/// Built in are numbers, enums, strings, the standard containers, pair, tuple, array, optional, variant, unique_ptr, bitset, complex,
+/// chrono's durations and time points, filesystem::path, error_code, aggregates of up to 32 fields, and other trivially copyable classes,
+/// which are copied byte by byte. Pointers, and what holds them openly, never are. Whether an enum has that value, or a class with private
+/// members that state, cannot be checked.
 template <class T>
 concept transportable = detail::can_travel<T>();
 
