@@ -481,3 +481,34 @@ TEST_CASE("a task's result may be a reference") {
   CHECK(stored.read(2));
   CHECK(&stored.invoke(0) == &list.front());
 }
+
+TEST_CASE("a result that is a part of its task is kept when the task has ended") {
+  struct person {
+    std::string name;
+  };
+  class people {
+   public:
+    class iterator {
+     public:
+      using iterator_concept = std::input_iterator_tag;
+      using value_type = person;
+      using difference_type = std::ptrdiff_t;
+
+      person operator*() const { return {std::string(100, static_cast<char>('a' + at_))}; }
+      iterator& operator++() {
+        ++at_;
+        return *this;
+      }
+      void operator++(int) { ++at_; }
+      bool operator==(std::default_sentinel_t) const { return at_ == 2; }
+
+     private:
+      int at_ = 0;
+    };
+    iterator begin() const { return {}; }
+    std::default_sentinel_t end() const { return {}; }
+  };
+  auto names = people() | delayed(&person::name);
+  STATIC_REQUIRE(std::is_same_v<input_for<decltype(names)>::result_type, std::string>);
+  CHECK(run_all(names) == std::vector{std::string(100, 'a'), std::string(100, 'b')});
+}

@@ -29,8 +29,10 @@ inline constexpr bool indexable<delayed_view<Base, Fn>> = indexable<Base>;
 template <class Range>
 inline constexpr bool indexable<const Range> = indexable<Range>;
 
+/// What is kept of a task's result. Not an rvalue reference: it may refer into the task, which ends when it has run.
 template <class Task>
-using result_of = std::invoke_result_t<Task>;
+using result_of = std::conditional_t<std::is_rvalue_reference_v<std::invoke_result_t<Task>>,
+                                     std::remove_cvref_t<std::invoke_result_t<Task>>, std::invoke_result_t<Task>>;
 
 /// Tasks that workers look up in the range itself.
 template <class Range>
