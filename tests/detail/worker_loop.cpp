@@ -19,7 +19,10 @@ namespace {
 /// A worker's loop without a process: the test is its caller.
 struct far_side {
   explicit far_side(manyhands::jobs& jobs, std::size_t places_for = 0)
-      : work(jobs), places(places_for != 0 ? direct_results(places_for, sizeof(int)) : direct_results()), ring(1 << 16), reader(positions, ring) {}
+      : work(jobs),
+        places(places_for != 0 ? direct_results(places_for, sizeof(int)) : direct_results()),
+        ring(1 << 16),
+        reader(positions, ring) {}
 
   void run(int number = 0) { worker_loop(work, number, board, frame_writer(positions, ring), places, bell, mark).run(); }
   /// Runs these ranges and ends.
@@ -116,7 +119,8 @@ TEST_CASE("no task at or above the limit begins") {
 }
 
 TEST_CASE("tasks see their worker and their index") {
-  vector_jobs<int> work(tasks_of<int>(10, [](std::size_t) { return manyhands::this_worker::index() * 100 + static_cast<int>(manyhands::this_task::index()); }));
+  vector_jobs<int> work(tasks_of<int>(
+      10, [](std::size_t) { return manyhands::this_worker::index() * 100 + static_cast<int>(manyhands::this_task::index()); }));
   far_side far(work);
   far.run_all({{4, 5}}, 3);
   REQUIRE(far.next());
@@ -147,10 +151,20 @@ TEST_CASE("the initializer runs before the first task; where it throws, its erro
   CHECK(far.board.is_leaving());
 }
 
+TEST_CASE("a range of tasks that there are not is left alone") {
+  vector_jobs<int> work(tasks_of<int>(4, squared));
+  far_side far(work, 4);
+  far.run_all({{3, 5}, {std::size_t{1} << 60, (std::size_t{1} << 60) + 1}});
+  CHECK_FALSE(far.places.has(3));
+  CHECK_FALSE(far.next());
+  CHECK(far.board.finished() == 2);
+}
+
 TEST_CASE("while a task runs the board says which") {
   far_side* here = nullptr;
   std::size_t seen = no_index;
-  vector_jobs<int> work({[] { return 0; }, [&] {
+  vector_jobs<int> work({[] { return 0; },
+                         [&] {
                            seen = here->board.running();
                            return 0;
                          }});
@@ -174,7 +188,8 @@ TEST_CASE("a result that is larger than the ring waits for its reader") {
   vector_jobs<std::string> work({[] { return std::string(1'000'000, 'y'); }});
   far_side far(work);
   std::thread worker([&] { far.run_all({{0, 1}}); });
-  while (far.reader.next([](const frame_header&) { return true; }, [](const auto& word) { futex_wake(word); }) != frame_reader::state::frame) {
+  while (far.reader.next([](const frame_header&) { return true; }, [](const auto& word) { futex_wake(word); }) !=
+         frame_reader::state::frame) {
     std::this_thread::yield();
   }
   worker.join();

@@ -47,7 +47,9 @@ class worker_loop {
   using clock = std::chrono::steady_clock;
 
   void run_range(std::uint32_t number) noexcept {
-    const index_range tasks = board_.range(number);
+    index_range tasks = board_.range(number);
+    // A task of ours may have overwritten it. The caller will miss the results and end us.
+    if (tasks.last > work_.known() || tasks.first > tasks.last) tasks = {};
     const clock::time_point start = clock::now();
     std::uint32_t begun = 0;
     for (std::size_t index = tasks.first; index < tasks.last && index < board_.limit() && board_.claim(number, begun); ++index, ++begun) {
