@@ -213,12 +213,11 @@ TEST_CASE("a thread of a task that crashes takes the task with it, and one that 
 
 TEST_CASE("the first, the last or every task may be the one that crashes") {
   const manyhands_test::leak_check leaks;
-  const manyhands::batch_size batch = GENERATE(manyhands::batch_size(manyhands::automatic), manyhands::batch_size(1), manyhands::batch_size(40));
+  const manyhands::batch_size batch =
+      GENERATE(manyhands::batch_size(manyhands::automatic), manyhands::batch_size(1), manyhands::batch_size(40));
   CHECK(lost(after([] { std::raise(SIGSEGV); }, 0, batch)) == ending{SIGSEGV, -1});
   CHECK(lost(after([] { std::raise(SIGSEGV); }, 39, batch)) == ending{SIGSEGV, -1});
-  const auto all = on_processes(2, batch).outcomes(numbers(30) | delayed([](int i) -> int {
-                                                     ::_exit(i);
-                                                   }));
+  const auto all = on_processes(2, batch).outcomes(numbers(30) | delayed([](int i) -> int { ::_exit(i); }));
   for (int i = 0; i < 30; ++i) CHECK(lost(all[static_cast<std::size_t>(i)]) == ending{0, i});
 }
 
@@ -287,7 +286,8 @@ TEST_CASE("an initializer that throws fails the call with its error, and one tha
 
 TEST_CASE("a result of 64 MiB comes back whole") {
   const manyhands_test::leak_check leaks;
-  const auto results = on_processes()(numbers(2) | delayed([](int i) { return std::string(std::size_t{64} << 20, static_cast<char>('a' + i)); }));
+  const auto results =
+      on_processes()(numbers(2) | delayed([](int i) { return std::string(std::size_t{64} << 20, static_cast<char>('a' + i)); }));
   for (int i = 0; i < 2; ++i) {
     const std::string& each = results[static_cast<std::size_t>(i)];
     REQUIRE(each.size() == std::size_t{64} << 20);

@@ -155,10 +155,11 @@ TEST_CASE("workers that die outside of any task break the pool, and say how") {
 TEST_CASE("an initializer runs in every worker, in replacements too") {
   const manyhands_test::leak_check leaks;
   const shared_array<std::atomic<int>> initialized(1);
-  vector_jobs<int> work(tasks_of<int>(20, [](std::size_t index) -> int {
-                          if (index == 5 || index == 9) std::raise(SIGKILL);
-                          return 1;
-                        }),
+  vector_jobs<int> work(tasks_of<int>(20,
+                                      [](std::size_t index) -> int {
+                                        if (index == 5 || index == 9) std::raise(SIGKILL);
+                                        return 1;
+                                      }),
                         false, [&] { ++initialized[0]; });
   run(work, 1);
   CHECK(work.succeeded() == 18);
@@ -266,7 +267,8 @@ TEST_CASE("a doorbell that a worker has filled up rings all the same") {
       const std::uint64_t full = 0xfffffffffffffffe;
       for (int fd = 3; fd < 64; ++fd) {
         char name[64] = {};
-        if (::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), name, sizeof name - 1) > 0 && std::string(name) == "anon_inode:[eventfd]") {
+        if (::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), name, sizeof name - 1) > 0 &&
+            std::string(name) == "anon_inode:[eventfd]") {
           static_cast<void>(!::write(fd, &full, sizeof full));
         }
       }

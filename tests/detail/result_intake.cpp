@@ -22,7 +22,8 @@ namespace {
 /// One worker that was given all tasks, and the intake that hears it.
 template <class R>
 struct hearing {
-  explicit hearing(vector_jobs<R>& jobs) : work(jobs), records(1, jobs.known(), jobs.known()), intake(jobs, records, jobs.transport().fixed_size) {
+  explicit hearing(vector_jobs<R>& jobs)
+      : work(jobs), records(1, jobs.known(), jobs.known()), intake(jobs, records, jobs.transport().fixed_size) {
     while (const auto wanted = records.next()) {
       switch (wanted->what) {
         case action::kind::start:

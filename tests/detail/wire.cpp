@@ -17,7 +17,8 @@ struct ring {
   explicit ring(std::size_t size) : bytes(size), writer(positions, bytes), reader(positions, bytes) {}
 
   void write(std::uint64_t index, std::string_view text, frame_kind kind = frame_kind::value) {
-    writer.write(index, kind, std::as_bytes(std::span(text)), [](const auto&, std::uint32_t) { throw std::runtime_error("the ring is full"); });
+    writer.write(index, kind, std::as_bytes(std::span(text)),
+                 [](const auto&, std::uint32_t) { throw std::runtime_error("the ring is full"); });
   }
   frame_reader::state next() {
     return reader.next([](const frame_header&) { return true; }, [](const auto&) {});
@@ -73,7 +74,8 @@ TEST_CASE("frames much larger than the ring travel through it") {
   }
   std::thread far([&] {
     for (std::size_t index = 0; index < texts.size(); ++index) {
-      wire.writer.write(index, frame_kind::value, std::as_bytes(std::span(texts[index])), [](const auto& word, std::uint32_t seen) { word.wait(seen); });
+      wire.writer.write(index, frame_kind::value, std::as_bytes(std::span(texts[index])),
+                        [](const auto& word, std::uint32_t seen) { word.wait(seen); });
     }
   });
   for (std::size_t index = 0; index < texts.size(); ++index) {
@@ -138,9 +140,8 @@ TEST_CASE("a writer whose positions were overwritten writes nowhere else") {
   ring wire(64);
   for (const std::uint64_t head : {std::uint64_t{1000}, std::uint64_t{0xfffffffffffffff0}}) {
     wire.positions.head = head;
-    wire.writer.write(1, frame_kind::value, std::as_bytes(std::span(std::string_view("some text"))), [&](const auto&, std::uint32_t) {
-      wire.positions.head = 1u << 20;
-    });
+    wire.writer.write(1, frame_kind::value, std::as_bytes(std::span(std::string_view("some text"))),
+                      [&](const auto&, std::uint32_t) { wire.positions.head = 1u << 20; });
   }
   SUCCEED("a sanitizer or a crash would have told");
 }

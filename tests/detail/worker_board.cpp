@@ -50,7 +50,9 @@ TEST_CASE("what a worker has not begun can be taken back") {
     CHECK_FALSE(board.claim(0, begun));
     CHECK(board.take_back(0, {10, 12}, 12, share::rest, 0)->empty());
   }
-  SECTION("nothing of a range that stays together, once it has begun") { CHECK(board.take_back(0, {10, 20}, 10, share::whole, 0)->empty()); }
+  SECTION("nothing of a range that stays together, once it has begun") {
+    CHECK(board.take_back(0, {10, 20}, 10, share::whole, 0)->empty());
+  }
   SECTION("not the one that is left to the worker") {
     static_cast<void>(claim(board, 0, begun, 7));
     CHECK(board.take_back(0, {10, 20}, 10, share::half, 1)->empty());

@@ -93,7 +93,8 @@ class fake_call {
         return who.running;
       }
       who.ranges.pop_front();
-      if (!supervisor.range_finished(number, std::chrono::microseconds(10))) throw std::runtime_error("a range was finished that could not be");
+      if (!supervisor.range_finished(number, std::chrono::microseconds(10)))
+        throw std::runtime_error("a range was finished that could not be");
     }
     return std::nullopt;
   }

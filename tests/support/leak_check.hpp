@@ -22,7 +22,8 @@ inline std::string children() {
 
 inline std::size_t open_descriptors() {
   // One of them is the directory itself, each time.
-  return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator()));
+  return static_cast<std::size_t>(
+      std::distance(std::filesystem::directory_iterator("/proc/self/fd"), std::filesystem::directory_iterator()));
 }
 
 /// Memory that is shared with other processes, by its mappings.

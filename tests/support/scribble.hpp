@@ -21,7 +21,8 @@ inline std::byte* memory_shared_with_caller() {
     std::uintptr_t last = 0;
     if (std::sscanf(line.c_str(), "%lx-%lx rw-s", &first, &last) != 2 || line.find(" rw-s ") == std::string::npos) continue;
     const std::size_t size = last - first;
-    if (size > manyhands::detail::worker_link::ring_size && size <= manyhands::detail::worker_link::ring_size + 4096) return reinterpret_cast<std::byte*>(first);
+    if (size > manyhands::detail::worker_link::ring_size && size <= manyhands::detail::worker_link::ring_size + 4096)
+      return reinterpret_cast<std::byte*>(first);
   }
   return nullptr;
 }

@@ -17,8 +17,8 @@ struct subprocess_end {
   int signal = 0;
 };
 
-/// Runs a function in a copy of the test program, which may change there what belongs to the whole process: signal handlers, limits, streams.
-/// The function returns whether all is well; then the exit code is 0. A copy that hangs is killed after a minute.
+/// Runs a function in a copy of the test program, which may change there what belongs to the whole process: signal handlers, limits,
+/// streams. The function returns whether all is well; then the exit code is 0. A copy that hangs is killed after a minute.
 template <class Function>
 subprocess_end in_subprocess(Function&& function) {
   std::fflush(stdout);

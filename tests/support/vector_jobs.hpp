@@ -12,7 +12,8 @@
 
 namespace manyhands_test {
 
-/// A call's jobs in plain sight: tasks, results and errors in vectors. `stops` says that an error ends the call, as for `Parallel::operator()`.
+/// A call's jobs in plain sight: tasks, results and errors in vectors. `stops` says that an error ends the call, as for
+/// `Parallel::operator()`.
 template <class R>
 class vector_jobs final : public manyhands::jobs {
  public:
@@ -53,7 +54,9 @@ class vector_jobs final : public manyhands::jobs {
       return manyhands::task_result::error;
     }
   }
-  [[nodiscard]] manyhands::result_transport transport() const override { return {.fixed_size = std::is_trivially_copyable_v<R> ? sizeof(R) : 0}; }
+  [[nodiscard]] manyhands::result_transport transport() const override {
+    return {.fixed_size = std::is_trivially_copyable_v<R> ? sizeof(R) : 0};
+  }
   void abort(std::exception_ptr cause) noexcept override {
     if (aborted_ == nullptr) aborted_ = std::move(cause);
     stop_at(0);

@@ -13,11 +13,12 @@ namespace manyhands {
 
 /// Worker processes that are forked for the call: a crash costs one task, and never the program.
 ///
-/// Any closure works, because workers inherit the tasks; results come back through shared memory. What a task changes in memory stays in its
-/// worker. Worker 0 is the first to be forked; the caller runs no task.
+/// Any closure works, because workers inherit the tasks; results come back through shared memory. What a task changes in memory stays in
+/// its worker. Worker 0 is the first to be forked; the caller runs no task.
 ///
-/// A worker is a copy of the calling thread: malloc, streams, exceptions and new threads work in it, but a lock that another thread of the program
-/// held at that moment stays locked there for ever. It has the program's descriptors, an empty standard input, and default signal handlers.
+/// A worker is a copy of the calling thread: malloc, streams, exceptions and new threads work in it, but a lock that another thread of the
+/// program held at that moment stays locked there for ever. It has the program's descriptors, an empty standard input, and default signal
+/// handlers.
 ///
 /// Forking takes about 0.1 ms, and 14 ms for every gigabyte that the program has touched; a twentieth of that where the memory is in huge
 /// pages (`madvise(MADV_HUGEPAGE)`), next to nothing where it is shared or kept from workers (`madvise(MADV_DONTFORK)`).

@@ -25,8 +25,9 @@ struct last_sign {
 
 /// The ranges that one worker was given, and how far it is with them.
 ///
-/// A worker runs its ranges in order, a range's tasks in order, and leaves each result before the next task: so the first task without a result is
-/// the one that it runs. `limit` is always the call's: tasks at or above it nobody wants, and the worker skips those it has not begun.
+/// A worker runs its ranges in order, a range's tasks in order, and leaves each result before the next task: so the first task without a
+/// result is the one that it runs. `limit` is always the call's: tasks at or above it nobody wants, and the worker skips those it has not
+/// begun.
 class assignment {
  public:
   struct range {
@@ -110,7 +111,8 @@ class assignment {
 
  private:
   [[nodiscard]] range* current(std::size_t limit) noexcept {
-    const auto found = std::find_if(ranges_.begin(), ranges_.end(), [limit](const range& each) { return each.done < std::min(each.last, limit); });
+    const auto found =
+        std::find_if(ranges_.begin(), ranges_.end(), [limit](const range& each) { return each.done < std::min(each.last, limit); });
     return found != ranges_.end() ? &*found : nullptr;
   }
 

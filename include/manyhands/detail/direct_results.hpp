@@ -14,7 +14,8 @@ namespace manyhands::detail {
 
 /// A place for every task's result, where all results have the same size: workers write into them, their caller reads them where they are.
 ///
-/// Memory that all workers of a call can write: a wild write in one may change what another has put here. Results in rings are safe from that.
+/// Memory that all workers of a call can write: a wild write in one may change what another has put here. Results in rings are safe from
+/// that.
 class direct_results {
  public:
   /// Larger results are no cheaper here: their pages are new each time, those of a ring are not.
@@ -25,7 +26,8 @@ class direct_results {
   direct_results(std::size_t tasks, std::size_t size) : size_(size) {
     // The tags come first: they are the part that needs alignment.
     const std::size_t tags = tasks * sizeof(tag);
-    if (tasks > std::numeric_limits<std::size_t>::max() / 2 / (size + sizeof(tag))) throw_system_error(ENOMEM, "manyhands: memory for results");
+    if (tasks > std::numeric_limits<std::size_t>::max() / 2 / (size + sizeof(tag)))
+      throw_system_error(ENOMEM, "manyhands: memory for results");
     memory_ = shared_memory(tags + tasks * size);
     tags_ = reinterpret_cast<tag*>(memory_.data());
     bytes_ = memory_.data() + tags;

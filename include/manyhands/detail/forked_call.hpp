@@ -151,7 +151,8 @@ class forked_call {
   void take_back(worker_link& link, const action& wanted) {
     // What a worker that waits for work is about to begin is left to it, or two idle workers would take one task from each other for ever.
     const bool begins = wanted.is_next && link.is_ready && link.board().running() == no_index;
-    const std::optional<index_range> taken = link.board().take_back(wanted.number, wanted.tasks, wanted.done, wanted.wanted, begins ? 1 : 0);
+    const std::optional<index_range> taken =
+        link.board().take_back(wanted.number, wanted.tasks, wanted.done, wanted.wanted, begins ? 1 : 0);
     // Rubbish will be found by `hear`, which ends the worker; here there is just nothing to take.
     supervisor_.took_back(wanted.worker, wanted.number, taken.value_or(index_range{wanted.tasks.last, wanted.tasks.last}));
   }
@@ -187,7 +188,8 @@ class forked_call {
     constexpr milliseconds where_ends_are_silent(2);
     constexpr milliseconds where_a_worker_is_late(1);
     if (supervisor_.should_look_again_soon()) return where_a_worker_is_late;
-    const bool silent = std::any_of(links_.begin(), links_.end(), [](const worker_link& link) { return link.runs() && link.process().fd() < 0; });
+    const bool silent =
+        std::any_of(links_.begin(), links_.end(), [](const worker_link& link) { return link.runs() && link.process().fd() < 0; });
     return silent ? where_ends_are_silent : longest;
   }
 

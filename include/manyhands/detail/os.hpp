@@ -17,7 +17,8 @@
 #include <system_error>
 #include <utility>
 
-// With shared_memory.hpp, process.hpp and worker_process.hpp the only places that call the system: EINTR, CLOEXEC and partial reads end here.
+// With shared_memory.hpp, process.hpp and worker_process.hpp the only places that call the system: EINTR, CLOEXEC and partial reads end
+// here.
 
 namespace manyhands::detail {
 
@@ -37,9 +38,7 @@ inline std::atomic<os_fault> injected_fault{nullptr};
   return error != 0;
 }
 
-[[noreturn]] inline void throw_system_error(int error, const char* what) {
-  throw std::system_error(error, std::generic_category(), what);
-}
+[[noreturn]] inline void throw_system_error(int error, const char* what) { throw std::system_error(error, std::generic_category(), what); }
 
 /// Repeats a system call for as long as a signal cuts it short.
 template <class Call>
@@ -84,8 +83,8 @@ class doorbell {
     if (!fd_) throw_system_error(errno, "manyhands: eventfd");
   }
 
-  /// Never blocks: a counter that is full, by whatever worker, is a bell that rings already. A worker whose task closed the descriptor rings
-  /// nothing; the caller looks by itself from time to time.
+  /// Never blocks: a counter that is full, by whatever worker, is a bell that rings already. A worker whose task closed the descriptor
+  /// rings nothing; the caller looks by itself from time to time.
   void ring() const noexcept {
     const std::uint64_t one = 1;
     static_cast<void>(retried([&] { return ::write(fd_.get(), &one, sizeof one); }));
@@ -100,7 +99,8 @@ class doorbell {
   descriptor fd_;
 };
 
-/// Waits until one of the descriptors has something to say, a signal came, or the time is over. Entries with a negative descriptor are left out.
+/// Waits until one of the descriptors has something to say, a signal came, or the time is over. Entries with a negative descriptor are left
+/// out.
 inline void wait_for_any(std::span<pollfd> descriptors, std::chrono::milliseconds at_most) noexcept {
   for (pollfd& entry : descriptors) entry.revents = 0;
   // Not repeated after a signal: the caller looks around and comes back.
@@ -116,6 +116,8 @@ inline void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t see
 }
 
 /// Wakes who sleeps in `futex_wait` on this word.
-inline void futex_wake(const std::atomic<std::uint32_t>& word) noexcept { ::syscall(SYS_futex, &word, FUTEX_WAKE, 0x7fffffff, nullptr, nullptr, 0); }
+inline void futex_wake(const std::atomic<std::uint32_t>& word) noexcept {
+  ::syscall(SYS_futex, &word, FUTEX_WAKE, 0x7fffffff, nullptr, nullptr, 0);
+}
 
 }  // namespace manyhands::detail

@@ -49,8 +49,8 @@ class signals_blocked {
 
 /// A child process. Killed and collected at the end, if it still runs.
 ///
-/// Its end is seen through a pidfd, which neither a reused process number nor a grandchild can fool, and never through SIGCHLD, which belongs to
-/// the host program. Where there are no pidfds (old kernels, some containers) one has to ask from time to time.
+/// Its end is seen through a pidfd, which neither a reused process number nor a grandchild can fool, and never through SIGCHLD, which
+/// belongs to the host program. Where there are no pidfds (old kernels, some containers) one has to ask from time to time.
 class child_process {
  public:
   child_process() = default;

@@ -212,7 +212,8 @@ class supervisor {
     return std::find_if(workers_.begin(), workers_.end(), [life](const worker& each) { return each.life == life; });
   }
 
-  /// Where one worker waits and another has tasks that it has not begun, the one gets some of the other's: of the one that has most of them.
+  /// Where one worker waits and another has tasks that it has not begun, the one gets some of the other's: of the one that has most of
+  /// them.
   [[nodiscard]] std::optional<action> take_from_the_busy() const {
     // Not for one that has not waited yet: two that are about to begin would take one task from each other for ever.
     if (!any([](const worker& each) { return each.life == state::ready && each.given.ranges().empty(); })) return std::nullopt;
@@ -231,7 +232,11 @@ class supervisor {
     const auto is_left = [](const assignment::range& each) { return each.done < each.last; };
     const assignment::range& oldest = *std::find_if(ranges.begin(), ranges.end(), is_left);
     const assignment::range& newest = *std::find_if(ranges.rbegin(), ranges.rend(), is_left);
-    action rob{.what = action::kind::take_back, .worker = number, .number = newest.number, .tasks = {newest.first, newest.last}, .done = newest.done};
+    action rob{.what = action::kind::take_back,
+               .worker = number,
+               .number = newest.number,
+               .tasks = {newest.first, newest.last},
+               .done = newest.done};
     rob.is_next = &newest == &oldest;
     if (!batch_.is_automatic()) {
       rob.wanted = share::whole;

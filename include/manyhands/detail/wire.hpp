@@ -12,8 +12,8 @@
 
 #include <manyhands/config.hpp>
 
-// Frames in a ring of bytes that one process writes and another reads: the ring is small and used again and again, so frames may be of any size,
-// and what a writer has published outlives it. Nothing here waits, wakes or knows a descriptor.
+// Frames in a ring of bytes that one process writes and another reads: the ring is small and used again and again, so frames may be of any
+// size, and what a writer has published outlives it. Nothing here waits, wakes or knows a descriptor.
 
 namespace manyhands::detail {
 
@@ -39,8 +39,8 @@ struct frame_header {
   }
 };
 
-/// Tells the bytes of a frame from those that a later task of the worker has put in their place by mistake. Only of frames that are small enough to
-/// lie in the ring for long: large ones are read as they come, and that would take noticeably longer.
+/// Tells the bytes of a frame from those that a later task of the worker has put in their place by mistake. Only of frames that are small
+/// enough to lie in the ring for long: large ones are read as they come, and that would take noticeably longer.
 [[nodiscard]] inline std::uint64_t digest_of(std::span<const std::byte> bytes) noexcept {
   constexpr std::size_t largest = std::size_t{64} << 10;
   if (bytes.size() > largest) return 0;
@@ -126,8 +126,8 @@ class frame_reader {
   frame_reader() = default;
   frame_reader(ring_positions& positions, std::span<const std::byte> bytes) noexcept : positions_(&positions), ring_(bytes) {}
 
-  /// Reads on to the end of the next frame. `accept(header)` is asked once its header is there, before anything of its bytes is kept. `wake` is
-  /// called when there is room again.
+  /// Reads on to the end of the next frame. `accept(header)` is asked once its header is there, before anything of its bytes is kept.
+  /// `wake` is called when there is room again.
   template <class Accept, class Wake>
   [[nodiscard]] state next(Accept&& accept, Wake&& wake) {
     // A frame that has no end shall not keep the caller from its other workers: there is news then, and it comes back.

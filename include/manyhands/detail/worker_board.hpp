@@ -20,8 +20,8 @@ enum class share : std::uint8_t {
 
 /// What a caller and one of its workers tell each other, in memory that both can write.
 ///
-/// The worker may write rubbish anywhere in it: the caller believes nothing that its own records do not allow. The two sides share no lock, so
-/// the worker may die between any two instructions.
+/// The worker may write rubbish anywhere in it: the caller believes nothing that its own records do not allow. The two sides share no lock,
+/// so the worker may die between any two instructions.
 class worker_board {
  public:
   /// Ranges that may be posted and not be finished: the one that runs, and one so that the worker need not wait for its caller.

@@ -24,9 +24,10 @@ class worker_link {
   /// The ring of results: as large as a second-level cache likes it.
   static constexpr std::size_t ring_size = std::size_t{1} << 20;
 
-  /// Forks a worker. Throws `std::system_error` where that cannot be. The memory is new each time: what the last worker wrote, or a child that it
-  /// left behind still writes, is not there.
-  void start(jobs& work, int number, const parent_facts& parent, const direct_results& places, const doorbell& bell, std::span<worker_link> siblings) {
+  /// Forks a worker. Throws `std::system_error` where that cannot be. The memory is new each time: what the last worker wrote, or a child
+  /// that it left behind still writes, is not there.
+  void start(jobs& work, int number, const parent_facts& parent, const direct_results& places, const doorbell& bell,
+             std::span<worker_link> siblings) {
     memory_ = shared_memory(sizeof(layout) + ring_size);
     layout* const shared = ::new (memory_.data()) layout;
     board_ = &shared->board;
@@ -43,7 +44,8 @@ class worker_link {
       if (places.memory()) places.memory().close_to_children();
       board_->wait_for_gate();
       const process_mark mark;
-      exit_guard guard(mark, [](void* board, int code) noexcept { static_cast<worker_board*>(board)->say_exit(code); }, board_);
+      exit_guard guard(
+          mark, [](void* board, int code) noexcept { static_cast<worker_board*>(board)->say_exit(code); }, board_);
       worker_loop(work, number, *board_, frame_writer(shared->positions, ring), places, bell, mark).run();
       end_worker(0);
     });

@@ -101,8 +101,8 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
   ::_exit(code);
 }
 
-/// Makes `exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in the worker itself and not in
-/// copies of it.
+/// Makes `exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in the worker itself
+/// and not in copies of it.
 class exit_guard {
  public:
   using listener = void (*)(void* data, int code) noexcept;
