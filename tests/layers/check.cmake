@@ -4,7 +4,8 @@
 #   - a header includes only headers that stand above it in the list;
 #   - a header is included by its full path in angle brackets, and under no condition but MANYHANDS_HAS_FORK: the single header heeds no other;
 #   - the list names every header on disk, and no other;
-#   - manyhands/x/y.hpp has its test in tests/x/y.cpp, and each test its header.
+#   - manyhands/x/y.hpp has its test in tests/x/y.cpp, and each test its header;
+#   - a test's name has no semicolon and begins with no quote: ctest could not call it.
 cmake_minimum_required(VERSION 3.22)
 
 if(CMAKE_ARGC GREATER 3)
@@ -69,6 +70,11 @@ foreach(header IN LISTS manyhands_headers)
 endforeach()
 file(GLOB_RECURSE tests RELATIVE "${root}/tests" "${root}/tests/*.cpp")
 foreach(test IN LISTS tests)
+  file(STRINGS "${root}/tests/${test}" names REGEX "^[ \t]*(TEMPLATE_|)TEST_CASE\\(\"(\\\\\"|[^\"]*;)")
+  foreach(name IN LISTS names)
+    string(REPLACE ";" "\\;" name "${name}")
+    list(APPEND violations "tests/${test} has a name that ctest cannot call: ${name}")
+  endforeach()
   string(REGEX REPLACE "\\.cpp$" ".hpp" header "${test}")
   if(NOT test MATCHES "${other_tests}" AND NOT "manyhands/${header}" IN_LIST manyhands_headers AND NOT header IN_LIST manyhands_headers)
     list(APPEND violations "tests/${test} has no header: include/manyhands/${header} is not in cmake/layers.cmake")

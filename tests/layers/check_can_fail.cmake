@@ -71,6 +71,18 @@ lay_sound_tree()
 file(WRITE "${root}/tests/detail/old.cpp" "")
 expect("a test without a header" 1 "tests/detail/old.cpp has no header")
 
+lay_sound_tree()
+file(WRITE "${root}/tests/low.cpp" "TEST_CASE(\"one; two\") {}\n")
+expect("a semicolon in a name" 1 "tests/low.cpp has a name that ctest cannot call: TEST_CASE(\"one; two\")")
+
+lay_sound_tree()
+file(WRITE "${root}/tests/low.cpp" "TEST_CASE(\"\\\"all\\\" is read\") { int a; }\n")
+expect("a quote before a name" 1 "tests/low.cpp has a name that ctest cannot call")
+
+lay_sound_tree()
+file(WRITE "${root}/tests/low.cpp" "TEST_CASE(\"it reads \\\"all\\\", [b] and 'c'\") { int a; }\n")
+expect("quotes within a name" 0 "3 headers stand in order")
+
 if(failures)
   message(FATAL_ERROR "not as expected:${failures}")
 endif()
