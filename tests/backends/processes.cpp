@@ -324,17 +324,20 @@ TEST_CASE("workers killed from outside at any moment cost at most the tasks they
   const shared_array<std::atomic<int>> runs(count);
   std::atomic<bool> over = false;
   std::atomic<int> kills = 0;
+  const shared_array<std::atomic<int>> progress(1);
   std::thread killer([&] {
     std::mt19937 random(5);
+    int seen = 0;
     while (!over && kills < 40) {
-      std::this_thread::sleep_for(std::chrono::microseconds(random() % 4000));
+      // Workers that are killed faster than they start break the pool, as they should.
+      while (!over && progress[0] < seen + 50) std::this_thread::yield();
+      seen = progress[0];
       std::vector<pid_t> alive;
       std::ifstream list("/proc/self/task/" + std::to_string(::getpid()) + "/children");
       for (pid_t pid = 0; list >> pid;) alive.push_back(pid);
-      if (!alive.empty()) {
-        ::kill(alive[random() % alive.size()], SIGKILL);
-        ++kills;
-      }
+      if (alive.empty()) continue;
+      ::kill(alive[random() % alive.size()], SIGKILL);
+      ++kills;
     }
   });
   auto work = [&](int i) {
@@ -342,6 +345,7 @@ TEST_CASE("workers killed from outside at any moment cost at most the tasks they
     std::atomic<int> spins = 0;
     while (++spins < 3000) {
     }
+    ++progress[0];
   };
   auto check = [&](const auto& results, auto expected) {
     int losses = 0;
@@ -610,9 +614,7 @@ TEST_CASE("no worker outlives a caller that is killed") {
       ::kill(self, SIGKILL);
     }).detach();
     on_processes()(numbers(10) | delayed([&](int) -> int {
-                     ++begun[0];
-                     for (;;) {
-                     }
+                     for (++begun[0];;) begun[0].load();  // busy; and a loop that does nothing may be left out
                    }));
     return true;
   });

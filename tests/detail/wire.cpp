@@ -67,7 +67,7 @@ TEST_CASE("frames much larger than the ring travel through it") {
   ring wire(256);
   std::mt19937 random(1);
   std::vector<std::string> texts;
-  for (const std::size_t size : {0, 1, 255, 256, 257, 10'000, 100'000}) {
+  for (const std::size_t size : {0u, 1u, 255u, 256u, 257u, 10'000u, 100'000u}) {
     std::string text(size, '\0');
     for (char& each : text) each = static_cast<char>(random());
     texts.push_back(text);

@@ -75,7 +75,7 @@ TEST_CASE("results of any size travel as frames, in the order of the tasks") {
   vector_jobs<std::string> work(tasks_of<std::string>(10, [](std::size_t index) { return std::string(index, 'x'); }));
   far_side far(work);
   far.run_all({{2, 4}, {7, 8}});
-  for (const std::size_t index : {2, 3, 7}) {
+  for (const std::size_t index : {2u, 3u, 7u}) {
     REQUIRE(far.next());
     CHECK(far.reader.header().index == index);
     CHECK(far.reader.header().kind == frame_kind::value);
@@ -102,17 +102,17 @@ TEST_CASE("an error is a frame, beside results in their places") {
 TEST_CASE("no task at or above the limit begins") {
   std::vector<std::size_t> ran;
   std::vector<std::function<int()>> tasks;
-  far_side* here = nullptr;
+  far_side* self = nullptr;
   for (std::size_t index = 0; index < 10; ++index) {
     tasks.push_back([&, index] {
       ran.push_back(index);
-      if (index == 6) here->board.limit(7);
+      if (index == 6) self->board.limit(7);
       return 0;
     });
   }
   vector_jobs<int> work(std::move(tasks));
   far_side far(work, 10);
-  here = &far;
+  self = &far;
   far.run_all({{5, 10}, {1, 3}});
   CHECK(ran == std::vector<std::size_t>{5, 6, 1, 2});
   CHECK(far.board.finished() == 2);
@@ -161,15 +161,15 @@ TEST_CASE("a range of tasks that there are not is left alone") {
 }
 
 TEST_CASE("while a task runs the board says which") {
-  far_side* here = nullptr;
+  far_side* self = nullptr;
   std::size_t seen = no_index;
   vector_jobs<int> work({[] { return 0; },
                          [&] {
-                           seen = here->board.running();
+                           seen = self->board.running();
                            return 0;
                          }});
   far_side far(work);
-  here = &far;
+  self = &far;
   far.run_all({{0, 2}});
   CHECK(seen == 1);
 }
