@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <functional>
 #include <memory_resource>
 #include <optional>
 #include <ranges>
@@ -129,26 +128,25 @@ struct word_counts {
   }
 };
 
-/// Counts while it is made.
+/// Counts while it is made. Keeps its own copies of the words.
 class word_table {
  public:
-  explicit word_table(std::pmr::memory_resource& memory) : counts_(&memory) {}
+  explicit word_table(std::pmr::memory_resource& memory) : memory_(memory), counts_(&memory) {}
 
   void add(std::string_view word, std::uint64_t count = 1) {
     if (const auto known = counts_.find(word); known != counts_.end()) {
       known->second += count;
     } else {
-      counts_.emplace(word, count);
+      char* const copy = static_cast<char*>(memory_.allocate(word.size(), 1));
+      word.copy(copy, word.size());
+      counts_.emplace(std::string_view(copy, word.size()), count);
     }
   }
   [[nodiscard]] const auto& counts() const { return counts_; }
 
  private:
-  struct hash : std::hash<std::string_view> {
-    using is_transparent = void;
-  };
-
-  std::pmr::unordered_map<std::pmr::string, std::uint64_t, hash, std::equal_to<>> counts_;
+  std::pmr::memory_resource& memory_;
+  std::pmr::unordered_map<std::string_view, std::uint64_t> counts_;
 };
 
 /// A file's words, dealt by their hash to this many parts: each part of all files can then be summed up on its own.
