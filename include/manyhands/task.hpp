@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <compare>
 #include <concepts>
 #include <cstddef>
@@ -92,6 +93,9 @@ using element_of = std::conditional_t<
 template <class Range, class Fn>
 concept feeds = std::ranges::input_range<Range> &&
     (std::is_invocable_v<Fn&, element_of<Range>&> || std::is_invocable_v<Fn&, element_of<Range>&&>);
+
+/// Stands in for tasks of which the compiler has already said what is wrong, so that it says no more.
+using no_tasks = std::array<void (*)(), 1>;
 
 /// The task of one element: the function is the view's own where it can be called as const, else a copy, so that no two workers change one
 /// object.
@@ -277,11 +281,19 @@ class delayed_function {
   /// A view with the task of calling the function for each element. Elements of an lvalue range are referred to, never copied.
   template <class Range>
   [[nodiscard]] friend auto operator|(Range&& range, delayed_function fn) {
-    static_assert(std::ranges::input_range<Range>,
-                  "manyhands: what stands left of `| delayed(fn)` is not a range: for one task write delayed(fn)(argument)");
-    if constexpr (std::ranges::input_range<Range>) {
+    constexpr bool readable = std::ranges::input_range<Range>;
+    static_assert(readable, "manyhands: what stands left of `| delayed(fn)` is not a range: for one task write delayed(fn)(argument)");
+    if constexpr (readable) {
       using base = detail::base_of<Range>;
-      return delayed_view<base, Fn>(base(std::forward<Range>(range)), std::move(fn.fn_));
+      constexpr bool callable = detail::feeds<base, Fn>;
+      static_assert(callable, "manyhands: range | delayed(fn): fn cannot be called with an element of the range");
+      if constexpr (callable) {
+        return delayed_view<base, Fn>(base(std::forward<Range>(range)), std::move(fn.fn_));
+      } else {
+        return detail::no_tasks();
+      }
+    } else {
+      return detail::no_tasks();
     }
   }
 

@@ -1,0 +1,14 @@
+// expect: manyhands: Parallel takes a range of tasks, callables without parameters: make them with `range | delayed(fn)` or
+// delayed(fn)(args...)
+#include <vector>
+
+#include <manyhands.hpp>
+
+int main() {
+  const std::vector<int> numbers{1, 2, 3};
+#ifndef MANYHANDS_FIXED
+  manyhands::Parallel().outcomes(numbers);
+#else
+  manyhands::Parallel().outcomes(numbers | manyhands::delayed([](int number) { return number; }));
+#endif
+}
