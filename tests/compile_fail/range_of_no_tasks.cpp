@@ -1,5 +1,4 @@
-// expect: manyhands: Parallel takes a range of tasks, callables without parameters: make them with `range | delayed(fn)` or
-// delayed(fn)(args...)
+// expect: manyhands: Parallel takes a range of tasks, callables without parameters: make them with `range | delayed(fn)`
 #include <vector>
 
 #include <manyhands.hpp>
