@@ -191,3 +191,14 @@ TEST_CASE("a ring that fills up is told from one that does not") {
   REQUIRE(wire.next() == state::empty);
   CHECK_FALSE(wire.writer.is_half_full());
 }
+
+TEST_CASE("a reader sees that its position was overwritten") {
+  ring wire(64);
+  CHECK(wire.reader.is_intact());
+  wire.write(1, "one");
+  REQUIRE(wire.next() == state::frame);
+  REQUIRE(wire.next() == state::empty);
+  CHECK(wire.reader.is_intact());
+  wire.positions.head = 1;
+  CHECK_FALSE(wire.reader.is_intact());
+}

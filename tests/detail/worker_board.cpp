@@ -177,3 +177,15 @@ TEST_CASE("a board keeps what a worker says of itself") {
   board.limit(7);
   CHECK(board.limit() == 7);
 }
+
+TEST_CASE("a caller sees that its words were overwritten") {
+  worker_board board;
+  board.open_gate();
+  board.post(0, {0, 1});
+  board.limit(5);
+  CHECK(board.is_intact(1, 5));
+  CHECK_FALSE(board.is_intact(2, 5));
+  CHECK_FALSE(board.is_intact(1, 6));
+  board.dismiss();
+  CHECK_FALSE(board.is_intact(1, 5));
+}

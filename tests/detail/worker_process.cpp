@@ -1,5 +1,6 @@
 #include <manyhands/detail/worker_process.hpp>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -216,6 +217,30 @@ TEST_CASE("where memory runs out a worker goes before its program") {
           return score >= 500;
         }) == all_well);
 }
+
+#if !MANYHANDS_TSAN  // it does not know how libgomp's threads wait for each other
+TEST_CASE("OpenMP works in a worker whose program has used it before") {
+  const manyhands_test::leak_check leaks;
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    void* const library = ::dlopen("libgomp.so.1", RTLD_NOW | RTLD_GLOBAL);
+    if (library == nullptr) return true;  // nothing to go wrong with
+    // What the compiler makes of `#pragma omp parallel`.
+    const auto parallel = reinterpret_cast<void (*)(void (*)(void*), void*, unsigned, unsigned)>(::dlsym(library, "GOMP_parallel"));
+    const auto set_threads = reinterpret_cast<void (*)(int)>(::dlsym(library, "omp_set_num_threads"));
+    set_threads(3);
+    std::atomic<int> ran = 0;
+    const auto count = [](void* counter) { ++*static_cast<std::atomic<int>*>(counter); };
+    parallel(count, &ran, 0, 0);
+    if (ran != 3) return false;
+    return in_worker([&] {
+             ::alarm(20);
+             ran = 0;
+             parallel(count, &ran, 0, 0);
+             return ran == 1;
+           }) == all_well;
+  }));
+}
+#endif
 
 #if !MANYHANDS_TSAN  // its own _exit() waits for the stream
 TEST_CASE("a stream that another thread holds does not keep a worker from ending") {

@@ -69,7 +69,7 @@ class forked_call {
         link.is_ready = true;
         supervisor_.ready(static_cast<int>(number));
       }
-      if (!intake_.take(static_cast<int>(number), link)) {
+      if (!intake_.take(static_cast<int>(number), link) || !link.is_intact(limit_)) {
         link.is_corrupt = true;
         supervisor_.doomed(static_cast<int>(number));
         link.kill();

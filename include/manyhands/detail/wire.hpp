@@ -159,6 +159,8 @@ class frame_reader {
   [[nodiscard]] std::span<const std::byte> payload() const noexcept { return payload_; }
   /// True where there was no memory for the frame's bytes, which were thrown away.
   [[nodiscard]] bool is_lost() const noexcept { return lost_; }
+  /// Whether the reader's position is still what it has written. With another one the writer may wait for room that is there.
+  [[nodiscard]] bool is_intact() const noexcept { return positions_->head.load(std::memory_order_relaxed) == released_; }
   /// True while the writer has published what was not read.
   [[nodiscard]] bool has_news() const noexcept { return positions_->tail.load(std::memory_order_acquire) != head_; }
 

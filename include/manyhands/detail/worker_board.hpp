@@ -74,6 +74,13 @@ class worker_board {
     }
   }
 
+  /// Whether what the caller has written is still there: after so many posted ranges, with this limit, before `dismiss`. A worker that has
+  /// overwritten it may wait for what will never come.
+  [[nodiscard]] bool is_intact(std::uint32_t posted, std::size_t limit) const noexcept {
+    return posted_.load(std::memory_order_relaxed) == posted && limit_.load(std::memory_order_relaxed) == limit &&
+           gate_.load(std::memory_order_relaxed) == 1 && dismissed_.load(std::memory_order_relaxed) == 0;
+  }
+
   /// Asks to be rung for what the worker says from now on. What it said before can be read when this returns.
   void caller_sleeps() noexcept { sleeping_.exchange(1, std::memory_order_acq_rel); }
   void caller_wakes() noexcept { sleeping_.exchange(0, std::memory_order_acq_rel); }

@@ -66,6 +66,9 @@ class worker_link {
     return board_->finished() != finished || frames_.has_news() || (!is_ready && board_->is_ready());
   }
 
+  /// Whether the worker has left alone what only its caller writes. `limit` is the last one that it was told.
+  [[nodiscard]] bool is_intact(std::size_t limit) const noexcept { return board_->is_intact(posted, limit) && frames_.is_intact(); }
+
   [[nodiscard]] bool runs() const noexcept { return process_.runs(); }
   [[nodiscard]] const child_process& process() const noexcept { return process_; }
   [[nodiscard]] worker_board& board() const noexcept { return *board_; }
