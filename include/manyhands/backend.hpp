@@ -105,7 +105,7 @@ class jobs {
   virtual void run_splittable(detail::splittable_range& tasks) noexcept {
     for (std::size_t index = tasks.first(); tasks.claim(index); ++index) run({index, index + 1});
   }
-  /// Settles a task that nobody could run.
+  /// Settles a task that nobody could run. Where memory is not shared, one thread at a time calls it, `load` or `load_error`.
   virtual void fail(std::size_t index, std::exception_ptr cause) noexcept = 0;
   /// Settles a task with the value that `execute` wrote elsewhere. Throws `codec_error` where the bytes are no such value: the task is not
   /// settled then.

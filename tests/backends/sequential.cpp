@@ -170,6 +170,15 @@ TEST_CASE("the initializer runs once, before the first task") {
   CHECK(std::find(log.begin(), log.end(), "init") < std::find(log.begin(), log.end(), "run 0"));
 }
 
+TEST_CASE("the initializer of a call without tasks does not run") {
+  int calls = 0;
+  const call_facts facts{.initializer = [&] { ++calls; }};
+  notes log;
+  noisy_range range(0, log);
+  CHECK(run(range, facts).empty());
+  CHECK(calls == 0);
+}
+
 TEST_CASE("an initializer that throws fails the call, and no task runs") {
   notes log;
   noisy_range range(3, log);

@@ -197,7 +197,7 @@ TEST_CASE("reading stands still at a task that does not end") {
   REQUIRE(range.read == 1000);
 }
 
-TEST_CASE("\"all\" reads everything ahead") {
+TEST_CASE("pre_dispatch all reads everything ahead") {
   counted_range range{.size = 500};
   int seen = 0;
   const Parallel par({.n_jobs = 2, .pre_dispatch = "all"});

@@ -252,6 +252,21 @@ TEST_CASE("bytes that are cut short or too long are no value") {
   CHECK(kept == 0);
 }
 
+TEST_CASE("bytes that are not the trace of a task without a value are refused") {
+  int kept = 0;
+  const auto load = [&](std::vector<std::byte> bytes) {
+    reader in(bytes);
+    load_result<void>(in, [&] { ++kept; });
+  };
+  CHECK_THROWS_AS(load({}), codec_error);
+  CHECK_THROWS_AS(load({std::byte{1}, std::byte{1}}), codec_error);
+  CHECK_THROWS_AS(load({std::byte{0}}), codec_error);
+  CHECK_THROWS_AS(load({std::byte{2}}), codec_error);
+  CHECK(kept == 0);
+  load({std::byte{1}});
+  CHECK(kept == 1);
+}
+
 TEST_CASE("a type knows how it travels, and of what size it is") {
   CHECK(transport_of<int>().possible());
   CHECK(transport_of<int>().fixed_size == sizeof(int));
@@ -279,4 +294,9 @@ TEST_CASE("what cannot travel is told with the type, the reason and the cure") {
   CHECK_FALSE(transport_of<std::shared_ptr<int>>().possible());
   CHECK_FALSE(transport_of<std::function<int()>>().possible());
   CHECK_FALSE(transport_of<std::string_view>().possible());
+}
+
+TEST_CASE("a result that is handed over as an rvalue reference travels as the value that is kept of it") {
+  CHECK(transport_of<std::string&&>().possible());
+  CHECK(transport_of<int&&>().fixed_size == sizeof(int));
 }

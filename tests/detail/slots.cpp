@@ -472,6 +472,28 @@ TEST_CASE("of several errors from elsewhere the lowest index wins") {
   CHECK(thrown(near.work) == "1");
 }
 
+TEST_CASE("outcomes come back from elsewhere, whichever is settled first") {
+  tasks<int> some = numbers(4);
+  some[1] = throws("1");
+  for (const auto& order :
+       {std::vector<std::size_t>{0, 1, 2, 3}, std::vector<std::size_t>{1, 0, 3, 2}, std::vector<std::size_t>{3, 2, 1, 0}}) {
+    outcome_call<tasks<int>> far(some);
+    outcome_call<tasks<int>> near(some, false);
+    for (const std::size_t index : order) {
+      if (index == 3) {
+        near.work.fail(3, error("its worker was lost"));
+      } else {
+        carry(far, near, index);
+      }
+    }
+    const auto outcomes = near.take();
+    CHECK(outcomes[0].value() == 0);
+    CHECK_THROWS_AS(outcomes[1].value(), std::out_of_range);
+    CHECK(outcomes[2].value() == 2);
+    CHECK_THROWS_AS(outcomes[3].value(), std::underflow_error);
+  }
+}
+
 TEST_CASE("a task is run elsewhere as itself, and settles nothing there") {
   tasks<std::size_t> some(9, [] { return manyhands::this_task::index(); });
   call far(some);

@@ -13,6 +13,8 @@ class sequential_backend final : public backend {
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true}; }
 
   void run(jobs& work, const plan&) override {
+    if (work.waiting() == 0 && !work.complete()) static_cast<void>(work.read(1));
+    if (work.waiting() == 0 && work.complete()) return;
     const worker_scope me(work, 0);
     do {
       while (const index_range tasks = work.next(no_index)) work.run(tasks);

@@ -12,6 +12,7 @@
 #include <manyhands/codec.hpp>
 #include <manyhands/detail/segmented.hpp>
 #include <manyhands/detail/type_name.hpp>
+#include <manyhands/errors.hpp>
 #include <manyhands/outcome.hpp>
 
 // Where results wait until the call returns. `make_room` comes first; then any thread may settle a place, one thread a place.
@@ -23,27 +24,29 @@ template <class Result>
 [[nodiscard]] result_transport transport_of() {
   if constexpr (std::is_void_v<Result>) {
     return {.fixed_size = 1};
-  } else if constexpr (std::is_reference_v<Result>) {
+  } else if constexpr (std::is_lvalue_reference_v<Result>) {
     return {
         .type_name = type_name<Result>(),
         .obstacle =
             "a reference means nothing in another process; return the value, or use a backend that shares memory (require::shared_memory)"};
-  } else if constexpr (!transportable<std::remove_cv_t<Result>>) {
-    return {.type_name = type_name<std::remove_cv_t<Result>>(), .obstacle = obstacle_of<std::remove_cv_t<Result>>()};
+  } else if constexpr (!transportable<std::remove_cvref_t<Result>>) {
+    return {.type_name = type_name<std::remove_cvref_t<Result>>(), .obstacle = obstacle_of<std::remove_cvref_t<Result>>()};
   } else {
-    return {.fixed_size = fixed_codec_size<std::remove_cv_t<Result>>};
+    return {.fixed_size = fixed_codec_size<std::remove_cvref_t<Result>>};
   }
 }
+
+/// What stands for the value of a task that has none: so it leaves a trace of a fixed size, as others do.
+inline constexpr std::byte done_without_value{1};
 
 /// Runs a task far away and writes its value down. For a result that cannot travel it does nothing: such a call never gets that far.
 template <class Result, class Invoke>
 void save_result(Invoke&& invoke, writer& bytes) {
   if constexpr (std::is_void_v<Result>) {
     std::forward<Invoke>(invoke)();
-    constexpr std::byte done{1};  // so that a task without a value leaves a trace of a fixed size, too
-    bytes.write(&done, 1);
-  } else if constexpr (!std::is_reference_v<Result> && transportable<std::remove_cv_t<Result>>) {
-    bytes.put<std::remove_cv_t<Result>>(std::forward<Invoke>(invoke)());
+    bytes.write(&done_without_value, 1);
+  } else if constexpr (!std::is_lvalue_reference_v<Result> && transportable<std::remove_cvref_t<Result>>) {
+    bytes.put<std::remove_cvref_t<Result>>(std::forward<Invoke>(invoke)());
   }
 }
 
@@ -54,9 +57,10 @@ void load_result(reader& bytes, Keep&& keep) {
     std::byte done{};
     bytes.read(&done, 1);
     bytes.finish();
+    if (done != done_without_value) throw codec_error("the trace of a task without a value is rubbish");
     std::forward<Keep>(keep)();
-  } else if constexpr (!std::is_reference_v<Result> && transportable<std::remove_cv_t<Result>>) {
-    auto value = bytes.get<std::remove_cv_t<Result>>();
+  } else if constexpr (!std::is_lvalue_reference_v<Result> && transportable<std::remove_cvref_t<Result>>) {
+    auto value = bytes.get<std::remove_cvref_t<Result>>();
     bytes.finish();
     std::forward<Keep>(keep)(std::move(value));
   }
@@ -67,8 +71,8 @@ template <class Result, bool counted>
 class value_results {
   using kept = kept_result<Result>;
   // Written straight into the vector that the caller gets. Not bool: neighbours in a vector<bool> share a byte.
-  static constexpr bool in_place =
-      counted && std::is_trivially_copyable_v<kept> && std::default_initializable<kept> && !std::same_as<kept, bool>;
+  static constexpr bool in_place = counted && std::is_trivially_copyable_v<kept> && std::default_initializable<kept> &&
+                                   std::is_move_assignable_v<kept> && !std::same_as<kept, bool>;
 
  public:
   static constexpr bool keeps_errors = false;

@@ -69,7 +69,12 @@ class slot_jobs final : public jobs {
   }
   void fail(std::size_t index, std::exception_ptr cause) noexcept override {
     if constexpr (Slots::keeps_errors) {
-      slots_.keep_error(index, std::move(cause));
+      try {
+        make_room_late();
+        slots_.keep_error(index, std::move(cause));
+      } catch (...) {  // no memory for it
+        abort(std::current_exception());
+      }
     } else if (errors_.note(index, std::move(cause))) {
       stop_at(index);
     }
@@ -78,10 +83,7 @@ class slot_jobs final : public jobs {
     make_room_late();
     slots_.load(index, bytes);
   }
-  void load_error(std::size_t index, reader& bytes) noexcept override {
-    make_room_late();
-    fail(index, load_exception(bytes));
-  }
+  void load_error(std::size_t index, reader& bytes) noexcept override { fail(index, load_exception(bytes)); }
   task_result execute(std::size_t index, writer& bytes) noexcept override {
     here.task = index;
     bytes.clear();
