@@ -128,7 +128,7 @@ TEST_CASE("tasks see their worker and their index") {
   CHECK(bytes.get<int>() == 304);
 }
 
-TEST_CASE("the initializer runs before the first task; where it throws, its error is all that comes") {
+TEST_CASE("the initializer runs before the first task, and where it throws its error is all that comes") {
   int initialized = 0;
   const bool fails = GENERATE(false, true);
   vector_jobs<int> work({[&] { return initialized; }}, false, [&] {
