@@ -113,24 +113,36 @@ struct word_counts {
   std::string words;
   std::vector<std::uint64_t> counts;
 
+  struct position {
+    std::size_t byte = 0;
+    std::size_t index = 0;
+  };
+  [[nodiscard]] position end() const { return {words.size(), counts.size()}; }
+
   void add(std::string_view word, std::uint64_t count) {
     words.append(word).push_back('\n');
     counts.push_back(count);
   }
   template <class Visit>
-  void each(Visit visit) const {
-    std::string_view rest = words;
-    for (const std::uint64_t count : counts) {
+  void each(position from, position to, Visit visit) const {
+    std::string_view rest(words.data() + from.byte, to.byte - from.byte);
+    for (std::size_t index = from.index; index != to.index; ++index) {
       const std::size_t end = rest.find('\n');
-      visit(rest.substr(0, end), count);
+      visit(rest.substr(0, end), counts[index]);
       rest.remove_prefix(end + 1);
     }
+  }
+  template <class Visit>
+  void each(Visit visit) const {
+    each({}, end(), visit);
   }
 };
 
 /// Counts while it is made. Keeps its own copies of the words.
 class word_table {
  public:
+  using entry = std::pair<const std::string_view, std::uint64_t>;
+
   explicit word_table(std::pmr::memory_resource& memory) : memory_(memory), counts_(&memory) {}
 
   void add(std::string_view word, std::uint64_t count = 1) {
@@ -149,29 +161,45 @@ class word_table {
   std::pmr::unordered_map<std::string_view, std::uint64_t> counts_;
 };
 
-/// A file's words, dealt by their hash to this many parts: each part of all files can then be summed up on its own.
+word_counts packed(const word_table& table) {
+  word_counts result;
+  for (const auto& [word, count] : table.counts()) result.add(word, count);
+  return result;
+}
+
+/// A file's words in this many parts, by their hash: each part of all files can then be summed up on its own.
 constexpr std::size_t n_parts = 8;
-using parted_counts = std::array<word_counts, n_parts>;
+struct parted_counts {
+  word_counts all;
+  std::array<word_counts::position, n_parts + 1> bounds;
+};
 
 parted_counts count_file(const std::string& path) {
   thread_local std::vector<std::byte> space(1 << 20);  // else every file would ask the system for new memory
   std::pmr::monotonic_buffer_resource memory(space.data(), space.size());
   word_table table(memory);
   each_word(path, [&](std::string_view word) { table.add(word); });
-  parted_counts parts;
-  for (const auto& [word, count] : table.counts()) parts[std::hash<std::string_view>()(word) % n_parts].add(word, count);
-  return parts;
+
+  std::pmr::vector<std::pair<std::size_t, const word_table::entry*>> parts(&memory);
+  for (const auto& entry : table.counts()) parts.emplace_back(std::hash<std::string_view>()(entry.first) % n_parts, &entry);
+  parted_counts result;
+  for (std::size_t part = 0; part < n_parts; ++part) {
+    for (const auto& [of, entry] : parts) {
+      if (of == part) result.all.add(entry->first, entry->second);
+    }
+    result.bounds[part + 1] = result.all.end();
+  }
+  return result;
 }
 
 word_counts sum_of_part(const std::vector<manyhands::outcome<parted_counts>>& files, std::size_t part) {
   std::pmr::monotonic_buffer_resource memory(1 << 16);
   word_table table(memory);
   for (const auto& file : files) {
-    if (file) (*file)[part].each([&](std::string_view word, std::uint64_t count) { table.add(word, count); });
+    if (!file) continue;
+    file->all.each(file->bounds[part], file->bounds[part + 1], [&](std::string_view word, std::uint64_t count) { table.add(word, count); });
   }
-  word_counts sum;
-  for (const auto& [word, count] : table.counts()) sum.add(word, count);
-  return sum;
+  return packed(table);
 }
 
 struct totals {
@@ -211,8 +239,7 @@ totals count_in_plain_loop(const std::vector<std::string>& files) {
       all.unreadable.emplace_back(i, e.what());
     }
   }
-  word_counts& sum = all.parts.emplace_back();
-  for (const auto& [word, count] : table.counts()) sum.add(word, count);
+  all.parts.push_back(packed(table));
   return all;
 }
 
@@ -222,7 +249,9 @@ totals count_with_many_hands(const std::vector<std::string>& files) {
   for (const auto& file : counted) {
     if (!file) all.unreadable.emplace_back(file.index(), message_of(file.error()));
   }
-  all.parts = Parallel()(std::views::iota(std::size_t{0}, n_parts) | delayed([&](std::size_t part) { return sum_of_part(counted, part); }));
+  // The counts are in this process's memory by now: where they were made in others, threads sum them up.
+  all.parts = Parallel({.require = manyhands::require::shared_memory})(
+      std::views::iota(std::size_t{0}, n_parts) | delayed([&](std::size_t part) { return sum_of_part(counted, part); }));
   return all;
 }
 
