@@ -41,6 +41,10 @@ class only_moved {
   ~only_moved() = default;
   std::unique_ptr<int> value;
 };
+/// Can be copied bit by bit, and never assigned.
+struct fixed {
+  const int value = 0;
+};
 
 /// Settles `size` places in a shuffled order with what `make(i)` gives, and takes the results.
 template <class Results, class Make>
@@ -95,6 +99,12 @@ TEST_CASE("a result needs only a move constructor") {
   CHECK(*all[13].value == 13);
   auto outcomes = filled<outcome_results<only_moved>>(20, [](std::size_t i) { return only_moved(static_cast<int>(i)); });
   CHECK(*outcomes[13].value().value == 13);
+}
+
+TEST_CASE("a result of bits that cannot be assigned is kept, too") {
+  const std::vector<fixed> all = filled<value_results<fixed, true>>(10, [](std::size_t i) { return fixed{static_cast<int>(i)}; });
+  REQUIRE(all.size() == 10);
+  CHECK(all[7].value == 7);
 }
 
 TEST_CASE("truth values of neighbours do not disturb each other") {
