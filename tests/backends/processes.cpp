@@ -496,6 +496,7 @@ TEST_CASE("a daemon that a task leaves behind keeps no call waiting") {
     if (dies) std::raise(SIGKILL);
   });
   CHECK(result.has_value() != dies);
+  REQUIRE(daemons[0] > 0);
   ::kill(daemons[0], SIGKILL);
 }
 
@@ -525,6 +526,23 @@ TEST_CASE("what is printed before and in tasks is printed once") {
   CHECK(lines.back() == "after");
   std::sort(lines.begin(), lines.end());
   CHECK(lines == std::vector<std::string>{"after", "before", "task 0", "task 1", "task 2", "task 3"});
+}
+
+TEST_CASE("what the last tasks of a call print is not lost") {
+  const manyhands_test::leak_check leaks;
+  char path[] = "/tmp/manyhands-test-XXXXXX";
+  const int file = ::mkstemp(path);
+  CHECK(manyhands_test::holds_in_subprocess([&] {
+    ::dup2(file, STDOUT_FILENO);
+    for (int call = 0; call < 50; ++call) {
+      on_processes()(numbers(4) | delayed([](int i) { std::printf("task %d\n", i); }));
+    }
+    return true;
+  }));
+  ::close(file);
+  std::ifstream written(path);
+  CHECK(std::count(std::istreambuf_iterator<char>(written), std::istreambuf_iterator<char>(), '\n') == 200);
+  ::unlink(path);
 }
 
 TEST_CASE("exit handlers and static destructors of the program run in no worker") {

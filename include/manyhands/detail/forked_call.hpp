@@ -210,13 +210,16 @@ class forked_call {
     }
   }
 
-  /// Ends all workers. Those that are idle write out what they printed; the others run tasks that nobody wants.
+  /// Ends all workers. Those that have done what was wanted write out what they printed; the others are at what nobody wants.
   void end() noexcept {
     ending_ = true;
     const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    const std::size_t limit = work_.limit();
     for (worker_link& link : links_) {
       if (!link.runs()) continue;
-      if (link.is_ready && link.board().running() == no_index) {
+      const std::size_t task = link.board().running();
+      // A wanted task that seems to run has left its result, and is about to say so.
+      if (link.board().is_ready() && !link.is_corrupt && (task == no_index || task < limit)) {
         link.board().dismiss();
       } else {
         link.kill();
@@ -228,8 +231,10 @@ class forked_call {
       for (worker_link& link : links_) {
         if (!link.runs() || link.try_collect()) continue;
         all_gone = false;
+        const std::size_t task = link.board().running();
+        const bool began_late = task != no_index && task >= limit;  // before it could see the limit
         // One that writes its output may take its time: somebody may read it slowly. One that does not even begin to has lost its mind.
-        if (late && !link.board().is_leaving()) link.kill();
+        if (began_late || (late && !link.board().is_leaving())) link.kill();
       }
       if (all_gone) return;
       sleep(most_sleep());
