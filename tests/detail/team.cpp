@@ -37,7 +37,7 @@ void run_alone(manyhands::jobs& work, const manyhands::plan& how, int helpers) {
 
 TEST_CASE("a call ends when all its tasks have, with and without helpers") {
   const int helpers = GENERATE(0, 1, 3);
-  const std::size_t size = GENERATE(1, 2, 10, 5000);
+  const auto size = GENERATE(as<std::size_t>(), 1, 2, 10, 5000);
   CAPTURE(helpers, size);
   std::vector<std::atomic<int>> runs(size);
   plain_jobs work(size, [&](std::size_t index) { ++runs[index]; });
@@ -89,7 +89,7 @@ TEST_CASE("a call inside of a task is served by the same team") {
 }
 
 TEST_CASE("a call stops at a failure, also while it reads") {
-  const std::size_t ready = GENERATE(1, 100000);
+  const auto ready = GENERATE(as<std::size_t>(), 1, 100000);
   CAPTURE(ready);
   std::atomic<int> runs = 0;
   plain_jobs* open = nullptr;
