@@ -114,11 +114,10 @@ class Parallel {
     if (!work.complete() && !(traits.streams && (Slots::reads_ahead || chosen.workers == 1))) {
       while (work.read(no_index)) {
       }
-      work.rethrow();
     }
-    // The first task is read here: a call without any starts no worker.
+    // The first task is read here: a call without any starts no worker. A range that breaks later has its tasks run, of which one may fail.
     if (!work.complete() && !work.read(1)) work.rethrow();
-    if (work.complete() && work.known() == 0) return;
+    if (work.complete() && work.known() == 0) return work.rethrow();
     who.run(work, how);
     work.rethrow();
     if (work.waiting() > 0 || !work.complete()) {
