@@ -160,14 +160,16 @@ class worker_scope {
  public:
   /// `first_time` is false for a worker that was in this call before.
   worker_scope(jobs& work, int index, bool first_time = true) : outer_(detail::here) {
-    detail::here = detail::context{.call = &work.facts(), .scope = work.facts().scope, .worker = index};
-    if (const auto& initializer = work.facts().initializer; first_time && initializer) {
-      try {
-        initializer();
-      } catch (...) {
-        work.abort(std::current_exception());
-      }
+    const detail::call_facts& facts = work.facts();
+    detail::here = detail::context{.call = &facts, .scope = facts.scope, .worker = index, .initializing = facts.initializing};
+    if (!first_time || !facts.initializer) return;
+    detail::here.initializing = true;
+    try {
+      facts.initializer();
+    } catch (...) {
+      work.abort(std::current_exception());
     }
+    detail::here.initializing = facts.initializing;
   }
   worker_scope(const worker_scope&) = delete;
   worker_scope& operator=(const worker_scope&) = delete;

@@ -92,11 +92,13 @@ class Parallel {
   void run(Slots& slots) const {
     const options& scope = detail::scoped();
     const detail::selection chosen = detail::select(options_);
-    const detail::call_facts facts{.scope = detail::here.scope,
-                                   .initializer = options_.initializer ? options_.initializer : scope.initializer,
-                                   .seed = options_.seed.value_or(scope.seed.value_or(0)),
-                                   .where = chosen.where,
-                                   .budget = chosen.budget};
+    const detail::call_facts facts{
+        .scope = detail::here.scope,
+        .initializer = options_.initializer || detail::here.initializing ? options_.initializer : scope.initializer,
+        .initializing = detail::here.initializing,
+        .seed = options_.seed.value_or(scope.seed.value_or(0)),
+        .where = chosen.where,
+        .budget = chosen.budget};
     const std::string& description = options_.description ? *options_.description : scope.description ? *scope.description : std::string();
     const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
     const plan how{.workers = chosen.workers,

@@ -133,8 +133,9 @@ struct selection {
 
 /// Decides who runs a call that is made here and now. Throws `std::invalid_argument` for a bad value in the environment.
 ///
-/// Inside a thread worker a call shares the outer call's workers and never forks: other threads may hold locks. Inside a worker process it
-/// uses threads, as many as the process has a share of the processors.
+/// Inside a thread worker a call shares the outer call's workers and never forks: other threads may hold locks. A backend that cannot share
+/// them gets none of its own there: the call runs in its caller. Inside a worker process a call uses threads, as many as the process has a
+/// share of the processors.
 [[nodiscard]] inline selection select(const options& own) {
   selection chosen;
   chosen.who = asked_backend(own);
@@ -154,7 +155,7 @@ struct selection {
   chosen.workers = std::min(chosen.workers, most);
 
   const backend_traits traits = chosen.who->traits();
-  if (dynamic_cast<const sequential_backend*>(chosen.who.get()) != nullptr) {
+  if (dynamic_cast<const sequential_backend*>(chosen.who.get()) != nullptr || (outside == place::threads && !traits.nests)) {
     chosen.workers = 1;
     chosen.where = outside;
     chosen.budget = outside == place::caller ? 0 : most;

@@ -23,6 +23,8 @@ enum class place : std::uint8_t {
 struct call_facts {
   const scope_frame* scope = nullptr;
   std::function<void()> initializer = {};
+  /// It was made by an initializer, or by what that called: a scope's initializer is not run for it once more.
+  bool initializing = false;
   std::uint64_t seed = 0;
   place where = place::caller;
   /// The most threads that this call and all calls nested in it may use.
@@ -35,6 +37,7 @@ struct context {
   const scope_frame* scope = nullptr;
   int worker = 0;
   std::size_t task = 0;
+  bool initializing = false;  // as in call_facts, and true while an initializer runs
 };
 
 inline constinit thread_local context here{};

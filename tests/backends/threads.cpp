@@ -5,7 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <iterator>
+#include <limits>
 #include <list>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <random>
@@ -208,6 +213,102 @@ TEST_CASE("pre_dispatch all reads everything ahead") {
         seen = range.read;
       }));
   REQUIRE(seen == 500);
+}
+
+TEST_CASE("what was read can start before the next is there, however quick the tasks were up to now") {
+  // A source that answers questions: the next element comes when the one before was dealt with.
+  struct dialogue {
+    struct iterator {
+      using value_type = int;
+      using difference_type = std::ptrdiff_t;
+      int operator*() const { return at; }
+      iterator& operator++() {
+        const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        while (at >= 5000 && owner->answered <= at && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+        owner->stuck = owner->stuck || (at >= 5000 && owner->answered <= at);
+        ++at;
+        return *this;
+      }
+      void operator++(int) { ++*this; }
+      bool operator==(std::default_sentinel_t) const { return at == 5200 || owner->stuck; }
+      dialogue* owner = nullptr;
+      int at = 0;
+    };
+    iterator begin() { return {this, 0}; }
+    std::default_sentinel_t end() const { return {}; }
+    std::atomic<int> answered = 0;
+    bool stuck = false;
+  };
+  dialogue source;
+  Parallel(2)(source | delayed([&](int i) { source.answered = std::max(source.answered.load(), i + 1); }));
+  REQUIRE_FALSE(source.stuck);
+}
+
+TEST_CASE("long tasks at the end of what was read run side by side") {
+  const int quick = GENERATE(0, 10, 200, 20000);
+  CAPTURE(quick);
+  meeting all(4);
+  const std::vector<int> input = numbers(quick + 4);
+  const auto met = Parallel(4)(std::list<int>(input.begin(), input.end()) | delayed([&](int i) { return i < quick || all.join(); }));
+  REQUIRE(std::count(met.begin(), met.end(), true) == quick + 4);
+}
+
+TEST_CASE("who reads a nested call's input takes part, too") {
+  meeting both(2);
+  const auto met = Parallel(2)(delayed([&] {
+    const manyhands::options asked{.batch_size = 1, .pre_dispatch = 4};
+    return Parallel(asked)(std::list<int>(40) | delayed([&](int) { return both.join(); }));
+  })());
+  REQUIRE(std::get<0>(met) == std::vector<bool>(40, true));
+}
+
+TEST_CASE("calls with an initializer run it once in each of their workers, whoever else calls") {
+  const bool streamed = GENERATE(false, true);
+  CAPTURE(streamed);
+  std::atomic<int> wrong = 0;
+  const auto play = [&] {
+    for (int round = 0; round < 20; ++round) {
+      std::mutex mutex;
+      std::map<std::thread::id, std::set<int>> seats;
+      std::multiset<std::thread::id> initialized;
+      const Parallel par({.n_jobs = 2, .initializer = [&] {
+                            const std::lock_guard lock(mutex);
+                            initialized.insert(std::this_thread::get_id());
+                          }});
+      const auto task = delayed([&](int i) {
+        if (i % 16 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+        const std::lock_guard lock(mutex);
+        seats[std::this_thread::get_id()].insert(manyhands::this_worker::index());
+        if (initialized.count(std::this_thread::get_id()) != 1) ++wrong;
+      });
+      const std::vector<int> input = numbers(100);
+      if (streamed) {
+        par(std::list<int>(input.begin(), input.end()) | task);
+      } else {
+        par(input | task);
+      }
+      if (initialized.size() > 2) ++wrong;
+      for (const auto& [thread, indices] : seats) wrong += indices.size() == 1 ? 0 : 1;
+    }
+  };
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 4; ++caller) callers.emplace_back(play);
+  for (std::thread& caller : callers) caller.join();
+  REQUIRE(wrong == 0);
+}
+
+TEST_CASE("any number of workers may be asked for, by several calls at the same time") {
+  const int n_jobs = std::numeric_limits<int>::max();
+  std::vector<std::thread> callers;
+  std::atomic<int> sum = 0;
+  for (int caller = 0; caller < 3; ++caller) {
+    callers.emplace_back([&] {
+      for (const int i : Parallel(n_jobs)(numbers(4) | delayed([](int k) { return k; }))) sum += i;
+      for (const int i : Parallel(n_jobs)(std::list<int>(4, 1) | delayed([](int k) { return k; }))) sum += i;
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  REQUIRE(sum == 3 * (6 + 4));
 }
 
 TEST_CASE("an idle crew uses no processor") {

@@ -88,6 +88,56 @@ TEST_CASE("on threads at most n_jobs threads run tasks, whatever the depth") {
   REQUIRE(people.most() <= n_jobs);
 }
 
+TEST_CASE("calls made by an initializer keep to the workers of the call it belongs to") {
+  crowd people;
+  const auto inside = [&people] {
+    Parallel(3)(numbers(12) | delayed([&people](int) {
+                  const crowd::visit here(people);
+                  nap(1);
+                }));
+  };
+  Parallel({.n_jobs = 3, .initializer = inside})(numbers(30) | delayed([&](int) {
+                                                   const crowd::visit here(people);
+                                                   nap(1);
+                                                 }));
+  REQUIRE(people.most() <= 3);
+}
+
+TEST_CASE("a scope's initializer is not run for the calls that it makes itself, on every backend") {
+  const std::string backend = GENERATE(from_range(all_backends()));
+  CAPTURE(backend);
+  const shared_array<std::atomic<int>> runs(1);
+  const auto initializer = [&] {
+    ++runs[0];
+    const auto deep = [](int i) { return Parallel(2)(numbers(i) | delayed([](int k) { return k; })).size(); };
+    REQUIRE(Parallel(2)(numbers(4) | delayed(deep)) == std::vector<std::size_t>{0, 1, 2, 3});
+  };
+  const parallel_backend scope(backend, {.n_jobs = 2, .initializer = initializer});
+  REQUIRE(Parallel()(numbers(10) | delayed([](int i) { return i; })) == numbers(10));
+  REQUIRE(runs[0] >= 1);
+  REQUIRE(runs[0] <= 2);
+}
+
+TEST_CASE("a backend that does not know the workers around it gets none of its own inside of threads") {
+  static_cast<void>(all_backends());
+  crowd people;
+  const auto inner = [&](int) {
+    const parallel_backend scope("plain", {.n_jobs = 3});
+    REQUIRE(manyhands::effective_n_jobs() == 1);
+    Parallel()(numbers(5) | delayed([&](int) {
+                 const crowd::visit here(people);
+                 nap(1);
+                 // What is called further in knows them again.
+                 Parallel({.n_jobs = 3, .backend = "threads"})(numbers(5) | delayed([&](int) {
+                                                                 const crowd::visit there(people);
+                                                                 nap(1);
+                                                               }));
+               }));
+  };
+  Parallel({.n_jobs = 3, .backend = "threads"})(numbers(9) | delayed(inner));
+  REQUIRE(people.most() <= 3);
+}
+
 TEST_CASE("a nested call with fewer workers of its own keeps to them") {
   crowd people;
   Parallel(6)(numbers(1) | delayed([&](int) {

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -52,13 +54,13 @@ TEST_CASE("a thread in a nested call counts in all calls around it") {
   REQUIRE_FALSE(inner.is_below(&inner));
   // The callers of middle and of inner are one and two of its workers' seats.
   REQUIRE(inner.has_room(nullptr));
-  const std::size_t seat = inner.sit_down(nullptr);
+  const team_call::sitting seat = inner.sit_down(nullptr);
   REQUIRE_FALSE(inner.has_room(nullptr));
   REQUIRE_FALSE(middle.has_room(nullptr));
   REQUIRE(outer.has_room(nullptr));
   // Who works in middle already counts there.
   REQUIRE(inner.has_room(&middle));
-  inner.stand_up(seat, nullptr);
+  inner.stand_up(seat.at, nullptr);
   REQUIRE(middle.has_room(nullptr));
 }
 
@@ -66,17 +68,56 @@ TEST_CASE("a thread that comes again gets its own seat, another one a seat of it
   team squad(5);
   plain_jobs work(100, nothing);
   team_call call(squad, nullptr, work, {.workers = 4});
-  const std::size_t mine = call.sit_down(&call);
-  REQUIRE_FALSE(call.knows(mine));
-  call.stand_up(mine, &call);
-  std::size_t others = mine;
+  const team_call::sitting mine = call.sit_down(&call);
+  REQUIRE(mine.first_time);
+  REQUIRE(mine.at.number == 0);
+  call.stand_up(mine.at, &call);
+  std::size_t others = 0;
   std::thread([&] {
-    others = call.sit_down(nullptr);
-    call.stand_up(others, nullptr);
+    const team_call::sitting other = call.sit_down(nullptr);
+    others = other.at.number;
+    call.stand_up(other.at, nullptr);
   }).join();
-  REQUIRE(others != mine);
-  REQUIRE(call.sit_down(&call) == mine);
-  REQUIRE(call.knows(mine));
+  REQUIRE(others == 1);
+  const team_call::sitting again = call.sit_down(&call);
+  REQUIRE(&again.at == &mine.at);
+  REQUIRE_FALSE(again.first_time);
+}
+
+TEST_CASE("no more threads run an initializer than a call has workers, others may come and go") {
+  const bool binds = GENERATE(false, true);
+  CAPTURE(binds);
+  team squad(5);
+  plain_jobs work(100, nothing, 100, binds ? std::function<void()>([] {}) : nullptr);
+  team_call call(squad, nullptr, work, {.workers = 3});
+  REQUIRE(call.binds == binds);
+  int admitted = 0;
+  std::vector<std::thread> threads;  // all of them live at once: ids are not used again
+  std::atomic<int> done = 0;
+  for (int each = 1; each <= 4; ++each) {
+    threads.emplace_back([&, each] {
+      while (done != each - 1) std::this_thread::yield();
+      if (call.has_room(nullptr)) {
+        const team_call::sitting seat = call.sit_down(nullptr);
+        CHECK(seat.first_time);
+        call.stand_up(seat.at, nullptr);
+        ++admitted;
+      }
+      ++done;
+      while (done != 4) std::this_thread::yield();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  REQUIRE(admitted == (binds ? 2 : 4));  // the first seat is the caller's
+}
+
+TEST_CASE("a call that allows for any number of workers makes room for those who come") {
+  team squad(5);
+  plain_jobs unread(100, nothing, 1);
+  team_call call(squad, nullptr, unread, {.workers = std::numeric_limits<int>::max()});
+  REQUIRE(call.has_room(nullptr));
+  REQUIRE(call.sit_down(nullptr).at.number == 0);
+  REQUIRE(call.has_room(nullptr));
 }
 
 TEST_CASE("a worker runs every task, in order, whatever the batch") {
@@ -87,13 +128,13 @@ TEST_CASE("a worker runs every task, in order, whatever the batch") {
   plain_jobs work(1000, [&](std::size_t index) { ran.push_back(index); });
   team_call call(squad, nullptr, work, {.workers = 2, .batch = batch});
   std::condition_variable moved;
-  const std::size_t seat = call.sit_down(&call);
-  call.run_batches(seat, {}, 1, moved);
+  const team_call::sitting seat = call.sit_down(&call);
+  call.run_batches(seat.at, {}, 1, moved);
   REQUIRE(ran.size() == (batch.is_automatic() ? 1 : batch.count()));
-  call.run_batches(seat, {}, manyhands::no_index, moved);
+  call.run_batches(seat.at, {}, manyhands::no_index, moved);
   REQUIRE(ran.size() == 1000);
   REQUIRE(std::is_sorted(ran.begin(), ran.end()));
-  call.stand_up(seat, &call);
+  call.stand_up(seat.at, &call);
   REQUIRE(call.look().call == nullptr);
   REQUIRE_FALSE(call.look().later);
 }
@@ -118,12 +159,12 @@ TEST_CASE("an idle thread finds the rest of a batch that goes on for long") {
   team_call call(squad, nullptr, work, {.workers = 1});
   open = &call;
   std::condition_variable moved;
-  const std::size_t seat = call.sit_down(&call);
-  call.run_batches(seat, {}, manyhands::no_index, moved);
+  const team_call::sitting seat = call.sit_down(&call);
+  call.run_batches(seat.at, {}, manyhands::no_index, moved);
   if (chance.call != nullptr) {
     REQUIRE(chance.stolen.last == 1000);
     for (std::size_t index = 0; index < 1000; ++index) REQUIRE(runs[index] == (index < chance.stolen.first ? 1 : 0));
-    call.run_batches(seat, chance.stolen, manyhands::no_index, moved);
+    call.run_batches(seat.at, chance.stolen, manyhands::no_index, moved);
   }
   for (const std::atomic<int>& one : runs) REQUIRE(one == 1);
 }

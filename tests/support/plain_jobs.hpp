@@ -11,8 +11,10 @@
 /// So many tasks that all call one function with their index; those beyond `ready` come when they are read.
 class plain_jobs final : public manyhands::jobs {
  public:
-  explicit plain_jobs(std::size_t size, std::function<void(std::size_t)> task, std::optional<std::size_t> ready = std::nullopt)
-      : plain_jobs(std::make_unique<manyhands::detail::call_facts>(), size, std::move(task), ready) {}
+  explicit plain_jobs(std::size_t size, std::function<void(std::size_t)> task, std::optional<std::size_t> ready = std::nullopt,
+                      std::function<void()> initializer = {})
+      : plain_jobs(std::make_unique<manyhands::detail::call_facts>(manyhands::detail::call_facts{.initializer = std::move(initializer)}),
+                   size, std::move(task), ready) {}
 
   void run(manyhands::index_range tasks) noexcept override {
     for (std::size_t index = tasks.first; index != tasks.last && index < limit(); ++index) task_(index);

@@ -63,7 +63,7 @@ class crew {
           boost::asio::thread_pool& thread = *idle_.back();
           idle_.pop_back();
           wake(thread);
-        } else if (static_cast<int>(threads_.size()) < needed_) {
+        } else if (static_cast<long long>(threads_.size()) < needed_) {
           hire();
         }
         // Else every thread is on its way back from a call that has ended, and looks here before it sleeps.
@@ -127,7 +127,7 @@ class crew {
   std::vector<boost::asio::thread_pool*> idle_;  // the last one to fall asleep wakes first: its caches are warmest
   std::deque<order> wanted_;
   int waking_ = 0;  // posted, and not yet at work: they take whatever is wanted when they come
-  int needed_ = 0;
+  long long needed_ = 0;  // several calls may ask for more helpers than an int counts
   bool understaffed_ = false;
 };
 

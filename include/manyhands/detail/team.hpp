@@ -1,10 +1,14 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -37,25 +41,27 @@ class team final : public employer, public std::enable_shared_from_this<team> {
   void run_streaming(team_call& call, std::unique_lock<std::mutex>& lock) {
     read_ahead window(call.how.read_ahead);
     call.window = &window;
+    call.is_read = true;
     enter(call);
-    summon(call.work.waiting());
+    rouse(call, call.work.waiting());
     // A failure ends the reading, too: what was read beyond it is never handed out, and the window would not move again.
     for (bool more = true; more && !call.work.stopped();) {
       const std::size_t batch = call.how.batch.is_automatic() ? call.batch_hint : call.how.batch.count();
-      // Not the whole window at once: the first tasks shall start before the last ones are read.
-      const std::size_t room = std::min(window.room(call.work.known(), batch), batch);
-      if (room > 0) {
+      if (window.room(call.work.known(), batch) > 0) {
         lock.unlock();
-        more = call.work.read(room);
+        // One at a time: what was read can start even if the next one is long in coming, or only comes when this one is done.
+        more = call.work.read(1);
         lock.lock();
-        summon(1);
-        if (waiting_ > 0) changed_.notify_all();
-      } else if (call.helpers == 0 && may_work(call)) {
+        if (call.work.waiting() > 0) rouse(call, 1);
+      } else if (call.work.waiting() > 0 && may_work(call) && call.has_room(above_caller(call))) {
         serve({.call = &call}, above_caller(call), lock, 1);
       } else {
         wait(lock, false);
       }
     }
+    call.is_read = false;
+    rouse(call, std::min(call.seats(),
+                         call.work.known()));  // the last tasks may lie in a few batches, and those who have nothing to do can take of them
     finish(call, lock);
   }
 
@@ -67,8 +73,12 @@ class team final : public employer, public std::enable_shared_from_this<team> {
         serve_as_helper(work, nullptr, lock);
       } else if (work.later) {
         wait(lock, true);
-      } else {
+      } else if (!is_needed_later()) {
         break;
+      } else if (!linger(lock)) {
+        ++resting_;
+        roused_.wait(lock);
+        --resting_;
       }
     }
     --members_;
@@ -84,6 +94,47 @@ class team final : public employer, public std::enable_shared_from_this<team> {
   void enter(team_call& call) {
     calls_.push_back(&call);
     if (waiting_ > 0) changed_.notify_all();
+    tell_helpers();
+  }
+
+  /// Lets helpers that have nothing to do look around again.
+  void tell_helpers() noexcept {
+    news_.fetch_add(1, std::memory_order_relaxed);
+    roused_.notify_all();
+  }
+  /// Whether helpers shall stay: the next task is about to be read, or has to be run by who has run the initializer.
+  [[nodiscard]] bool is_needed_later() const noexcept {
+    return std::any_of(calls_.begin(), calls_.end(), [](const team_call* call) { return call->is_read || call->binds; });
+  }
+  /// Waits a moment for news, without sleeping: to wake somebody costs the reader more than many a task takes. False where there was none.
+  [[nodiscard]] bool linger(std::unique_lock<std::mutex>& lock) noexcept {
+    const std::uint64_t before = news_.load(std::memory_order_relaxed);
+    ++lingering_;
+    lock.unlock();
+    const auto end = std::chrono::steady_clock::now() + team_call::patience;
+    bool came = false;
+    while (!came && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();
+      came = news_.load(std::memory_order_relaxed) != before;
+    }
+    lock.lock();
+    --lingering_;
+    return came || news_.load(std::memory_order_relaxed) != before;
+  }
+  /// Sees to it that so many further tasks of a call find somebody: those who look for some, then those who sleep, then those who do not
+  /// help yet.
+  void rouse(const team_call& call, std::size_t tasks) {
+    if (call.binds) {  // not everybody may run them
+      tell_helpers();
+    } else {
+      news_.fetch_add(1, std::memory_order_relaxed);
+      tasks -= std::min(tasks, lingering_);
+      for (std::size_t asleep = std::min(tasks, resting_); asleep > 0; --asleep) roused_.notify_one();
+      tasks -= std::min(tasks, resting_);
+    }
+    if (tasks == 0) return;
+    if (waiting_ > 0) changed_.notify_all();
+    summon(tasks);
   }
 
   /// Takes part in the call until all its tasks are done, and closes it.
@@ -105,6 +156,7 @@ class team final : public employer, public std::enable_shared_from_this<team> {
       }
     }
     std::erase(calls_, &call);
+    tell_helpers();
   }
 
   /// Something to do in any open call below `above`, the newest first: callers deep down wait for it.
@@ -123,20 +175,21 @@ class team final : public employer, public std::enable_shared_from_this<team> {
   /// Works in a call in this thread, which works in `above` already, until no task is left to be handed out.
   void serve(const team_call::chance& work, team_call* above, std::unique_lock<std::mutex>& lock, std::size_t most_batches) noexcept {
     team_call& call = *work.call;
-    const std::size_t seat = call.sit_down(above);
-    const bool first_time = !call.knows(seat);
+    const team_call::sitting seat = call.sit_down(above);
     lock.unlock();
+    team_call* const outer = std::exchange(active(), &call);  // before the initializer: calls that it makes are nested, too
     {
-      const worker_scope me(call.work, static_cast<int>(seat), first_time);
-      team_call* const outer = std::exchange(active(), &call);
-      call.run_batches(seat, work.stolen, most_batches, changed_);
-      active() = outer;
+      const worker_scope me(call.work, static_cast<int>(seat.at.number), seat.first_time);
+      call.run_batches(seat.at, work.stolen, most_batches, changed_);
     }
+    active() = outer;
     lock.lock();
-    call.stand_up(seat, above);
+    call.stand_up(seat.at, above);
   }
   void serve_as_helper(const team_call::chance& work, team_call* above, std::unique_lock<std::mutex>& lock) noexcept {
     ++work.call->helpers;
+    // While this one was looking, no other was woken.
+    if (const std::size_t waiting = work.call->work.waiting(); work.call->window != nullptr && waiting > 1) rouse(*work.call, waiting - 1);
     serve(work, above, lock, no_index);
     if (--work.call->helpers == 0 || work.call->window != nullptr) changed_.notify_all();
   }
@@ -166,9 +219,14 @@ class team final : public employer, public std::enable_shared_from_this<team> {
   // All below is guarded by the crew's mutex.
   std::vector<team_call*> calls_;
   std::condition_variable changed_;
+  std::condition_variable roused_;
   const int most_helpers_;
-  int members_ = 0;  // helpers that the crew has sent and that have not gone back
-  int waiting_ = 0;
+  int members_ = 0;            // helpers that the crew has sent and that have not gone back
+  int waiting_ = 0;            // threads that wait for `changed_`
+  std::size_t resting_ = 0;    // helpers that wait for `roused_`
+  std::size_t lingering_ = 0;  // helpers that look for work and do not sleep
+  // Counts up when helpers shall look again. Read without the mutex, too.
+  std::atomic<std::uint64_t> news_ = 0;
 };
 
 }  // namespace manyhands::detail

@@ -5,10 +5,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <deque>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/crew.hpp>
@@ -26,10 +27,13 @@ class team_call {
  public:
   /// A place for one worker: its number in the call is the seat's.
   struct seat {
+    explicit seat(std::size_t its_number) noexcept : number(its_number) {}
+
+    const std::size_t number;
     splittable_range batch;
     /// The worker takes tasks right now, or has just done it: there may soon be a batch to take from.
     std::atomic<bool> choosing = false;
-    std::thread::id last = {};  // who sat here: `{}` nobody yet
+    std::thread::id owner = {};  // who sits here, or sat here last: `{}` nobody yet
     bool taken = false;
   };
 
@@ -46,8 +50,11 @@ class team_call {
         work(tasks),
         how(options),
         caller_works(tasks.complete() || outer != nullptr),
-        seats_(places(tasks, options)),
-        threads_(caller_works ? 1 : 0) {}
+        binds(tasks.facts().initializer != nullptr),
+        most_seats_(places(tasks, options)),
+        threads_(caller_works ? 1 : 0) {
+    seats_.emplace_back(0);  // whatever else may fail, one worker there is
+  }
 
   team& squad;
   team_call* const parent;
@@ -56,6 +63,9 @@ class team_call {
   /// Whether the caller is one of the workers, all the time. Else it reads input for as many helpers: only an outermost call can count on
   /// them.
   const bool caller_works;
+  /// Whether a thread that has worked here keeps its seat until the end: each runs the call's initializer once, and no more do than the
+  /// call has workers.
+  const bool binds;
 
   // --- with the mutex held
 
@@ -67,14 +77,13 @@ class team_call {
   }
 
   /// How many workers can be used at all.
-  [[nodiscard]] std::size_t seats() const noexcept { return seats_.size(); }
-  /// Whether one more thread may work here. A thread that works in `above` already counts there and further up.
-  [[nodiscard]] bool has_room(const team_call* above) const noexcept {
-    if (taken_ == seats_.size()) return false;
+  [[nodiscard]] std::size_t seats() const noexcept { return most_seats_; }
+  /// Whether the calling thread may work here. One that works in `above` already counts there and further up.
+  [[nodiscard]] bool has_room(const team_call* above) noexcept {
     for (const team_call* at = this; at != above; at = at->parent) {
       if (at->threads_ >= at->how.workers) return false;
     }
-    return true;
+    return free_seat(above == this) != nullptr;
   }
 
   /// Something to do here for a thread for which there is room.
@@ -95,35 +104,32 @@ class team_call {
     return {.later = later};
   }
 
-  /// Takes a seat for the calling thread, for which there is room: its own of before, else one that nobody had, else any.
-  std::size_t sit_down(const team_call* above) noexcept {
+  /// A seat that was taken.
+  struct sitting {
+    seat& at;
+    bool first_time;  // the thread was not here before
+  };
+  /// Takes a seat for the calling thread, for which there is room.
+  sitting sit_down(const team_call* above) noexcept {
+    seat& mine = *free_seat(above == this);
+    const auto me = std::this_thread::get_id();
+    const bool first_time = std::exchange(mine.owner, me) != me;
     for (team_call* at = this; at != above; at = at->parent) ++at->threads_;
-    const auto rank = [me = std::this_thread::get_id()](const seat& one) {
-      if (one.taken) return 3;
-      if (one.last == me) return 0;
-      return one.last == std::thread::id{} ? 1 : 2;
-    };
-    const auto best = std::min_element(seats_.begin(), seats_.end(), [&](const seat& a, const seat& b) { return rank(a) < rank(b); });
-    best->taken = true;
-    best->choosing.store(true, std::memory_order_relaxed);
-    ++taken_;
-    return static_cast<std::size_t>(best - seats_.begin());
+    mine.taken = true;
+    // Nobody shall wait for one that is busy with the initializer and has no task yet.
+    mine.choosing.store(!(binds && first_time), std::memory_order_relaxed);
+    return {mine, first_time};
   }
-  void stand_up(std::size_t number, const team_call* above) noexcept {
-    seats_[number].taken = false;
-    seats_[number].last = std::this_thread::get_id();
-    --taken_;
+  void stand_up(seat& mine, const team_call* above) noexcept {
+    mine.taken = false;
     for (team_call* at = this; at != above; at = at->parent) --at->threads_;
   }
-  /// Whether the calling thread had this seat before.
-  [[nodiscard]] bool knows(std::size_t number) const noexcept { return seats_[number].last == std::this_thread::get_id(); }
 
   // --- without the mutex, by the worker on that seat
 
   /// Runs tasks until none is left to be handed out, those of `stolen` first. `moved` is told when the window of a reader has moved.
-  void run_batches(std::size_t number, index_range stolen, std::size_t most_batches, std::condition_variable& moved) noexcept {
-    seat& mine = seats_[number];
-    adaptive_batch size(batch_time);
+  void run_batches(seat& mine, index_range stolen, std::size_t most_batches, std::condition_variable& moved) noexcept {
+    adaptive_batch size(window == nullptr ? batch_time : read_batch_time);
     clock::time_point now = clock::now();
     for (; most_batches > 0; --most_batches) {
       index_range tasks = std::exchange(stolen, {});
@@ -159,6 +165,8 @@ class team_call {
   int helpers = 0;
   /// How far the caller may read. Null for a call that has all its input; set before the first worker comes, and constant.
   read_ahead* window = nullptr;
+  /// There will be tasks that nobody knows of yet.
+  bool is_read = false;
   /// What the last batch says of a good size for the next.
   std::size_t batch_hint = 1;
 
@@ -166,6 +174,8 @@ class team_call {
   using clock = splittable_range::clock;
   // A batch is meant to last so long: then handing it out costs little, and what is left of one is soon done.
   static constexpr std::chrono::microseconds batch_time{20};
+  // Longer where the next ones have to be read first: a reader that was waited for and woken has taken as long.
+  static constexpr std::chrono::microseconds read_batch_time{200};
 
  public:
   /// A batch that lasts longer than this has gone wrong, and others may take of it.
@@ -182,9 +192,30 @@ class team_call {
     return ranges_can_split() ? std::min(size.size(), fair_share(work.waiting(), how.workers)) : 1;
   }
 
-  std::vector<seat> seats_;
-  std::size_t taken_ = 0;
-  int threads_;  // that work in this call or in calls nested in it
+  /// The seat that the calling thread may take: its own of before, else one that nobody had, else any that is free. Null where there is
+  /// none. The first one is the caller's where it works.
+  [[nodiscard]] seat* free_seat(bool for_caller) noexcept {
+    if (for_caller && caller_works) return &seats_.front();
+    const auto me = std::this_thread::get_id();
+    seat* unused = nullptr;
+    seat* of_another = nullptr;
+    for (seat& one : seats_) {
+      if (one.taken || (caller_works && one.number == 0)) continue;
+      if (one.owner == me) return &one;
+      (one.owner == std::thread::id{} ? unused : of_another) = &one;
+    }
+    if (unused == nullptr && seats_.size() < most_seats_) {
+      try {
+        unused = &seats_.emplace_back(seats_.size());
+      } catch (const std::bad_alloc&) {  // fewer will do
+      }
+    }
+    return unused != nullptr || binds ? unused : of_another;
+  }
+
+  const std::size_t most_seats_;
+  std::deque<seat> seats_;  // grows as workers come, and never moves what it holds
+  int threads_;             // that work in this call or in calls nested in it
 };
 
 }  // namespace manyhands::detail
