@@ -37,6 +37,7 @@ using manyhands::remote_error;
 using manyhands::writer;
 using manyhands::detail::load_exception;
 using manyhands::detail::save_exception;
+using manyhands::detail::type_name;
 
 template <class F>
 std::exception_ptr caught(F f) {
@@ -113,6 +114,11 @@ struct closed : std::exception {
   explicit closed(const char* text) : text_(text) {}
   const char* what() const noexcept override { return text_.c_str(); }
   std::string text_;
+};
+struct keeps_pointer : std::exception {
+  explicit keeps_pointer(const char* literal) : text(literal) {}
+  const char* what() const noexcept override { return text; }
+  const char* text;
 };
 struct too_dear : std::runtime_error {
   too_dear(int price_, std::vector<std::string> items_)
@@ -334,6 +340,39 @@ TEST_CASE("a registered type comes back as itself, by its text") {
   comes_back(shop::closed("on sunday"));
   register_exception<shop::final_one>();
   comes_back(shop::final_one("last"));
+}
+
+TEST_CASE("an exception that keeps a pointer to its text comes back with a text that stays") {
+  register_exception<shop::keeps_pointer>();
+  const std::string text = "a text that is too long to lie within the string itself";
+  const std::exception_ptr first = round_trip(thrown(shop::keeps_pointer(text.c_str())));
+  const std::exception_ptr second = round_trip(thrown(shop::keeps_pointer(text.c_str())));
+  with<shop::keeps_pointer>(first, [&](const shop::keeps_pointer& back) {
+    CHECK(back.what() == text);
+    with<shop::keeps_pointer>(second, [&](const shop::keeps_pointer& other) { CHECK(back.text == other.text); });
+  });
+}
+
+TEST_CASE("types of one name are told apart") {
+  const auto one = [] {
+    struct failure : std::runtime_error {
+      using std::runtime_error::runtime_error;
+    };
+    register_exception<failure>();
+    const auto back = round_trip(thrown(failure("one")));
+    with<failure>(back, [](const failure& it) { CHECK(std::string(it.what()) == "one"); });
+    return std::string(type_name<failure>());
+  };
+  const auto other = [] {
+    struct failure {
+      int code;
+    };
+    register_exception<failure>();
+    const auto back = round_trip(thrown(failure{7}));
+    with<failure>(back, [](const failure& it) { CHECK(it.code == 7); });
+    return std::string(type_name<failure>());
+  };
+  for (int round = 0; round < 2; ++round) CHECK(one() == other());
 }
 
 TEST_CASE("a registered type comes back as itself, by its codec") {

@@ -63,6 +63,8 @@ TEST_CASE("an object is made of options, of a number of workers, or of nothing")
   REQUIRE(Parallel()(five()).size() == 5);
   REQUIRE(Parallel(2)(five()).size() == 5);
   REQUIRE(Parallel({.n_jobs = 2, .backend = "threads"})(five()).size() == 5);
+  REQUIRE(Parallel({})(five()).size() == 5);  // no options, and not the number 0
+  REQUIRE(Parallel(std::size_t{2})(five()).size() == 5);
   const Parallel constant{3};
   const Parallel copy = constant;
   REQUIRE(copy(five()).size() == 5);
@@ -76,6 +78,14 @@ TEST_CASE("bad options are refused at construction, with the value and the cure"
                Contains("\"no such\"") && Contains("sequential") && Contains("threads") && Contains("processes"));
   REQUIRE_THAT(message_of([] { Parallel({.backend = ""}); }), Contains("empty"));
   REQUIRE_THAT(message_of([] { Parallel({.backend = std::shared_ptr<manyhands::backend>()}); }), Contains("empty"));
+  REQUIRE_THAT(message_of([] { Parallel({.backend = nullptr}); }), Contains("empty"));
+  REQUIRE_THAT(message_of([] { Parallel({.backend = static_cast<const char*>(nullptr)}); }), Contains("empty"));
+  REQUIRE_THAT(message_of([] { Parallel(5'000'000'000); }), Contains("n_jobs is 5000000000"));
+  REQUIRE_THAT(message_of([] { Parallel({.retries = -1}); }), Contains("retries is -1"));
+  REQUIRE_THAT(message_of([] { Parallel({.inner_max_num_threads = 0}); }), Contains("inner_max_num_threads is 0"));
+  REQUIRE_THAT(message_of([] { Parallel({.max_tasks_per_worker = 0}); }), Contains("max_tasks_per_worker is 0"));
+  REQUIRE_THAT(message_of([] { Parallel({.memory_limit = 0}); }), Contains("memory_limit is 0"));
+  REQUIRE_THAT(message_of([] { Parallel({.timeout = std::chrono::seconds(-1)}); }), Contains("timeout is -1"));
   REQUIRE_THAT(message_of([] { Parallel({.batch_size = 0}); }), Contains("batch_size is 0") && Contains("automatic"));
   REQUIRE_THAT(message_of([] { Parallel({.batch_size = -3}); }), Contains("batch_size is -3"));
   REQUIRE_THAT(message_of([] { Parallel({.pre_dispatch = 0}); }), Contains("pre_dispatch") && Contains("0"));

@@ -186,6 +186,22 @@ TEST_CASE("a function with a state keeps it in the task") {
   CHECK(delayed(counter)()() == 11);
 }
 
+TEST_CASE("a part of the task's own arguments comes back as a value: the arguments end with the task") {
+  struct point {
+    int x = 0;
+  };
+  const auto x = delayed(&point::x)(point{3});
+  static_assert(std::same_as<decltype(x)::result_type, int>);
+  REQUIRE(x() == 3);
+  auto whole = delayed(std::identity())(std::string("a string that is too long to lie within the object itself"));
+  static_assert(std::same_as<decltype(whole)::result_type, std::string>);
+  REQUIRE(whole() == whole());
+  point outside{4};
+  auto referred = delayed(&point::x)(std::ref(outside));
+  static_assert(std::same_as<decltype(referred)::result_type, int&>);
+  REQUIRE(&referred() == &outside.x);
+}
+
 TEST_CASE("members are called with std::invoke") {
   account mine{5};
   CHECK(delayed(&account::deposit)(std::ref(mine), 2)() == 7);

@@ -116,6 +116,7 @@ class jobs {
   // --- where memory is not shared
 
   /// Runs one task and leaves its value or its error in `bytes`, in the place of what was there. Settles nothing: this is the far side.
+  /// Lowers this side's `limit` where no further task is wanted after an error.
   virtual task_result execute(std::size_t index, writer& bytes) noexcept = 0;
   [[nodiscard]] virtual result_transport transport() const = 0;
 

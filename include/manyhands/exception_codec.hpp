@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -115,12 +116,24 @@ inline const exception_entry* current_exception_entry(bool nests) {
   return nests ? find_exception([&](const exception_entry& entry) { return entry.nests(*type); }) : nullptr;
 }
 
-// A record: name, text, "can be rebuilt", the bytes to rebuild it from, "holds another", that one's record.
-inline void save_exception_record(std::string_view name, std::string_view text, bool rebuilt, std::span<const std::byte> bytes, bool nests,
-                                  writer& out) {
+/// Tells types of one name apart, as two sources may have them, where the other process is a copy of this one; 0 for none.
+inline std::uint64_t mark_of(const exception_entry* entry) noexcept {
+  return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(entry));
+}
+
+/// The entry of that name; of several, the one with that mark, if any.
+inline const exception_entry* find_exception_named(std::string_view name, std::uint64_t mark) {
+  const exception_entry* const marked =
+      find_exception([&](const exception_entry& known) { return mark_of(&known) == mark && known.name == name; });
+  return marked != nullptr ? marked : find_exception([&](const exception_entry& known) { return known.name == name; });
+}
+
+// A record: name, text, the entry's mark if it can be rebuilt, the bytes to rebuild it from, "holds another", that one's record.
+inline void save_exception_record(std::string_view name, std::string_view text, const exception_entry* entry,
+                                  std::span<const std::byte> bytes, bool nests, writer& out) {
   out.put(std::string(name));
   out.put(std::string(text));
-  out.put(rebuilt);
+  out.put(mark_of(entry));
   out.put(static_cast<std::uint64_t>(bytes.size()));
   out.write(bytes.data(), bytes.size());
   out.put(nests);
@@ -143,7 +156,7 @@ inline void save_exception_chain(const std::exception_ptr& error, int depth, wri
       }
     }
     const std::string name = entry != nullptr ? std::string(entry->name) : current_exception_name();
-    save_exception_record(name, current_exception_text(), entry != nullptr, bytes.bytes(), inside != nullptr, out);
+    save_exception_record(name, current_exception_text(), entry, bytes.bytes(), inside != nullptr, out);
   }
   if (inside) save_exception_chain(inside, depth + 1, out);
 }
@@ -155,12 +168,12 @@ inline void save_exception(const std::exception_ptr& error, writer& out) noexcep
     if (error) {
       save_exception_chain(error, 1, out);
     } else {
-      save_exception_record("std::exception_ptr", "no exception", false, {}, false, out);
+      save_exception_record("std::exception_ptr", "no exception", nullptr, {}, false, out);
     }
   } catch (...) {
     out.truncate(begin);
     try {
-      save_exception_record("an exception", "it could not be sent: " + current_exception_text(), false, {}, false, out);
+      save_exception_record("an exception", "it could not be sent: " + current_exception_text(), nullptr, {}, false, out);
     } catch (...) {
       out.truncate(begin);
     }
@@ -170,14 +183,14 @@ inline void save_exception(const std::exception_ptr& error, writer& out) noexcep
 inline std::exception_ptr load_exception_chain(reader& in, int depth) {
   const auto name = in.get<std::string>();
   const auto text = in.get<std::string>();
-  const bool rebuilt = in.get<bool>();
+  const auto mark = in.get<std::uint64_t>();
   const std::span<const std::byte> bytes = in.take(in.count(1));
   std::exception_ptr inside;
   if (in.get<bool>()) {
     if (depth >= deepest_nested_exception) throw codec_error("too many exceptions inside each other");
     inside = load_exception_chain(in, depth + 1);
   }
-  const exception_entry* const entry = rebuilt ? find_exception([&](const exception_entry& known) { return known.name == name; }) : nullptr;
+  const exception_entry* const entry = mark != 0 ? find_exception_named(name, mark) : nullptr;
   if (entry == nullptr) return thrown(remote_error(name, text), inside);
   try {
     reader payload(bytes);

@@ -78,8 +78,9 @@ class backend_choice {
   backend_choice() = default;
   backend_choice(std::string name) : name_(std::move(name)), chosen_(true) {}
   backend_choice(std::string_view name) : backend_choice(std::string(name)) {}
-  backend_choice(const char* name) : backend_choice(std::string(name)) {}
-  /// A null pointer is `std::invalid_argument` when the options are used.
+  backend_choice(const char* name) : backend_choice(std::string(name != nullptr ? name : "")) {}
+  /// A null pointer, of any type, is `std::invalid_argument` when the options are used.
+  backend_choice(std::nullptr_t) : chosen_(true) {}
   template <std::derived_from<backend> Backend>
   backend_choice(std::shared_ptr<Backend> object) : object_(std::move(object)), chosen_(true) {}
   backend_choice(std::shared_ptr<backend> object) : object_(std::move(object)), chosen_(true) {}

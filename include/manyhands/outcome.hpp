@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -59,8 +60,8 @@ class outcome {
   Value operator*() && {
     if constexpr (!std::is_void_v<Value>) return std::move(*value_);
   }
-  const stored* operator->() const noexcept requires(!std::is_void_v<Value>) { return &*value_; }
-  stored* operator->() noexcept requires(!std::is_void_v<Value>) { return &*value_; }
+  const stored* operator->() const noexcept requires(!std::is_void_v<Value>) { return std::addressof(*value_); }
+  stored* operator->() noexcept requires(!std::is_void_v<Value>) { return std::addressof(*value_); }
 
   /// The value, or what stands in for it.
   template <class Other>

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <ranges>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -28,10 +30,16 @@ namespace manyhands {
 /// that a plain loop would have met first, and starts no task beyond it. One object may be used by many threads at a time. Options that are
 /// not set are looked up at each call: in the innermost scope, in the environment, else the default.
 class Parallel {
+  enum class no_options {};
+
  public:
   /// Throws `std::invalid_argument` for options that no call could honour, `error` for those that are not available yet.
   Parallel(options asked = {}) : options_(std::move(asked)) { detail::check(options_); }
-  Parallel(int n_jobs) : Parallel(options{.n_jobs = n_jobs}) {}
+  /// For `Parallel({})`, which would be ambiguous without it.
+  Parallel(no_options) : Parallel(options()) {}
+  /// The same with so many workers.
+  template <std::integral Count>
+  requires(!std::same_as<Count, bool>) Parallel(Count n_jobs) : Parallel(options{.n_jobs = checked(n_jobs)}) {}
 
   /// The results of a range of tasks: `std::vector<R>`, or nothing where tasks return `void`.
   ///
@@ -52,7 +60,9 @@ class Parallel {
   requires(!(sizeof...(Tasks) == 1 && (std::ranges::range<Tasks> && ...))) auto operator()(Tasks&&... tasks) const {
     static_assert((std::is_invocable_v<Tasks> && ...),
                   "manyhands: Parallel takes a range of tasks, or tasks: callables without parameters, as delayed(fn)(args...) makes them");
-    if constexpr ((std::is_invocable_v<Tasks> && ...)) {
+    static_assert((!detail::is_delayed_function<std::remove_cvref_t<Tasks>> && ...),
+                  "manyhands: delayed(fn) is no task yet: write delayed(fn)(args...), and delayed(fn)() where fn takes no arguments");
+    if constexpr ((std::is_invocable_v<Tasks> && ...) && (check_result<std::invoke_result_t<Tasks>>() && ...)) {
       detail::tuple_slots<Tasks...> slots(std::forward<Tasks>(tasks)...);
       run(slots);
       return slots.take();
@@ -84,8 +94,24 @@ class Parallel {
       static_assert(callable,
                     "manyhands: Parallel takes a range of tasks, callables without parameters: make them with `range | delayed(fn)` or "
                     "delayed(fn)(args...)");
-      return callable;
+      if constexpr (callable) {
+        return check_result<std::invoke_result_t<detail::element_of<Range>>>();
+      } else {
+        return false;
+      }
     }
+  }
+  template <class Result>
+  static consteval bool check_result() {
+    constexpr bool keepable =
+        std::is_void_v<Result> || std::is_lvalue_reference_v<Result> || std::is_move_constructible_v<kept_result<Result>>;
+    static_assert(keepable, "manyhands: a task's result must be movable: return a std::unique_ptr to it, or its data");
+    return keepable;
+  }
+  template <class Count>
+  static int checked(Count n_jobs) {
+    if (std::in_range<int>(n_jobs)) return static_cast<int>(n_jobs);
+    throw std::invalid_argument("n_jobs is " + std::to_string(n_jobs) + ": use a number of workers, or -1 for one per processor");
   }
 
   template <class Slots>

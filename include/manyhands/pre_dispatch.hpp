@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <limits>
@@ -12,7 +13,7 @@ namespace manyhands {
 
 /// How far ahead input is read: a count of batches, an expression in `n_jobs` such as `"2*n_jobs"`, or `"all"`.
 ///
-/// An expression is made of whole or decimal numbers, `n_jobs`, `+ - * /` and parentheses, as in joblib.
+/// An expression is made of whole or decimal numbers, `n_jobs`, `+ - * / // % **` and parentheses, as in joblib.
 class pre_dispatch {
  public:
   /// Throws `std::invalid_argument` below 1.
@@ -21,7 +22,10 @@ class pre_dispatch {
     if (std::cmp_less(count, 1)) refuse("it must be at least 1");
   }
   /// Throws `std::invalid_argument` for text that is no expression.
-  pre_dispatch(std::string expression) : text_(std::move(expression)) { static_cast<void>(value(1)); }
+  pre_dispatch(std::string expression) : text_(std::move(expression)) {
+    const double any = value(1);
+    if (text_.find("n_jobs") == std::string::npos && !(any >= 1)) static_cast<void>(batches(1));
+  }
   pre_dispatch(const char* expression) : pre_dispatch(std::string(expression)) {}
 
   /// The count of batches for so many workers; the largest `std::size_t` for "all". Throws `std::invalid_argument` where it comes to less
@@ -30,7 +34,9 @@ class pre_dispatch {
     if (text_ == "all") return std::numeric_limits<std::size_t>::max();
     const double count = value(n_jobs);
     if (!(count >= 1)) {
-      refuse((count < 1 ? "it must come to at least 1" : "it divides by zero") + std::string(", and n_jobs is ") + std::to_string(n_jobs));
+      const bool depends = text_.find("n_jobs") != std::string::npos;
+      refuse((count < 1 ? "it must come to at least 1" : "it divides by zero") +
+             (depends ? ", and n_jobs is " + std::to_string(n_jobs) : std::string()));
     }
     constexpr double most = 1e15;
     return static_cast<std::size_t>(count < most ? count : most);
@@ -45,7 +51,8 @@ class pre_dispatch {
     return result;
   }
 
-  // Recursive descent: sum = product {(+|-) product}, product = factor {(*|/) factor}, factor = number | n_jobs | (sum) | -factor.
+  // Recursive descent, after Python's rules: sum = product {(+|-) product}, product = factor {(*|/|//|%) factor},
+  // factor = -factor | power, power = atom [** factor], atom = number | n_jobs | (sum).
   struct parser {
     const pre_dispatch& owner;
     std::string_view rest;
@@ -64,7 +71,9 @@ class pre_dispatch {
       double value = factor();
       for (;;) {
         if (take("*")) value *= factor();
+        else if (take("//")) value = std::floor(quotient(value, factor()));
         else if (take("/")) value = quotient(value, factor());
+        else if (take("%")) value = remainder(value, factor());
         else return value;
       }
     }
@@ -72,12 +81,21 @@ class pre_dispatch {
     static double quotient(double value, double divisor) {
       return divisor != 0 ? value / divisor : std::numeric_limits<double>::quiet_NaN();
     }
+    /// Of the sign of the divisor.
+    static double remainder(double value, double divisor) { return value - divisor * std::floor(quotient(value, divisor)); }
     double factor() {
       if (++depth > 100) owner.refuse("it is nested too deeply");
+      const double value = take("-") ? -factor() : power();
+      --depth;
+      return value;
+    }
+    double power() {
+      const double base = atom();
+      return take("**") ? std::pow(base, factor()) : base;
+    }
+    double atom() {
       double value = 0;
-      if (take("-")) {
-        value = -factor();
-      } else if (take("(")) {
+      if (take("(")) {
         value = sum();
         if (!take(")")) owner.refuse("a ')' is missing");
       } else if (take("n_jobs")) {
@@ -85,7 +103,6 @@ class pre_dispatch {
       } else {
         value = number();
       }
-      --depth;
       return value;
     }
     double number() {

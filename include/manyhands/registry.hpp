@@ -29,7 +29,8 @@ namespace detail {
 /// The one object of a backend that keeps no state.
 template <class Backend>
 std::shared_ptr<backend> shared_backend() {
-  static const std::shared_ptr<backend> one = std::make_shared<Backend>();
+  // Never deleted, as the table below: calls may be made while static objects are destroyed.
+  static const std::shared_ptr<backend>& one = *new std::shared_ptr<backend>(std::make_shared<Backend>());
   return one;
 }
 
@@ -47,8 +48,7 @@ struct backend_table {
 };
 
 inline std::atomic<const backend_table*>& current_table() {
-  static const backend_table built_in;
-  static std::atomic<const backend_table*> current{&built_in};
+  static std::atomic<const backend_table*> current{new backend_table};
   return current;
 }
 

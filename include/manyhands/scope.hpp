@@ -63,9 +63,6 @@ struct scope_frame {
 /// Throws for what a call could not honour: `std::invalid_argument` for what is wrong, `error` for what is not available yet.
 inline void check(const options& asked) {
   if (asked.n_jobs) static_cast<void>(workers_for(*asked.n_jobs, 1));
-  if (asked.verbose && *asked.verbose < 0) {
-    throw std::invalid_argument("verbose is " + std::to_string(*asked.verbose) + ": use 0 for silence, or more");
-  }
   if (asked.backend.has_value() && asked.backend.object() == nullptr) {
     if (asked.backend.name().empty()) throw std::invalid_argument("backend is empty: use a name, or a backend that is not null");
     static_cast<void>(factory_of(asked.backend.name()));
@@ -79,6 +76,18 @@ inline void check(const options& asked) {
   }
   if (asked.require == require::shared_memory && asked.prefer == prefer::processes) {
     throw std::invalid_argument("require is shared_memory, and prefer is processes, which do not share memory: leave one of them out");
+  }
+  const auto at_least = [](const char* member, const auto& value, int least, const char* cure) {
+    if (!value || !std::cmp_less(*value, least)) return;
+    throw std::invalid_argument(std::string(member) + " is " + std::to_string(*value) + ": use " + cure);
+  };
+  at_least("verbose", asked.verbose, 0, "0 for silence, or more");
+  at_least("retries", asked.retries, 0, "0 to run no task again, or more");
+  at_least("inner_max_num_threads", asked.inner_max_num_threads, 1, "a number of threads of at least 1");
+  at_least("max_tasks_per_worker", asked.max_tasks_per_worker, 1, "a number of tasks of at least 1");
+  at_least("memory_limit", asked.memory_limit, 1, "a number of bytes of at least 1");
+  if (asked.timeout && asked.timeout->count() <= 0) {
+    throw std::invalid_argument("timeout is " + std::to_string(asked.timeout->count()) + " ns: use a time above zero");
   }
   const auto refuse_if = [](bool set, const char* member) {
     if (set) throw error(std::string("options::") + member + " is not available yet");
@@ -108,7 +117,7 @@ struct selection {
 
 /// The innermost scope's defaults.
 [[nodiscard]] inline const options& scoped() {
-  static const options none;
+  static const options& none = *new options;  // never deleted: calls may be made while static objects are destroyed
   return here.scope != nullptr ? here.scope->merged : none;
 }
 

@@ -26,9 +26,25 @@ class task {
   static constexpr bool gives = std::is_invocable_v<Fn, Args...>;
   static_assert(keeps || gives, "manyhands: delayed(fn)(args...): fn cannot be called with these arguments");
 
+  template <class Kept, class Given>
+  static consteval auto choose() {
+    if constexpr (!keeps) {
+      return Given();
+    } else if constexpr (gives && std::is_lvalue_reference_v<typename Kept::type>) {
+      // A part of the task's own copies, which end with it: the value has to be taken.
+      if constexpr (std::is_rvalue_reference_v<typename Given::type>) {
+        return std::type_identity<std::remove_cvref_t<typename Given::type>>();
+      } else {
+        return Kept();
+      }
+    } else {
+      return Kept();
+    }
+  }
+
  public:
-  /// What calling it returns.
-  using result_type = typename std::conditional_t<keeps, std::invoke_result<Fn&, Args&...>, std::invoke_result<Fn, Args...>>::type;
+  /// What calling it returns: what `fn` returns, but never a reference to one of the task's own arguments.
+  using result_type = typename decltype(choose<std::invoke_result<Fn&, Args&...>, std::invoke_result<Fn, Args...>>())::type;
 
   template <class F, class... As>
   explicit task(std::in_place_t, F&& fn, As&&... args) : fn_(std::forward<F>(fn)), args_(std::forward<As>(args)...) {}
@@ -81,13 +97,23 @@ using base_of = std::conditional_t<std::is_lvalue_reference_v<Range> &&
                                        !(std::ranges::view<std::remove_cvref_t<Range>> && std::copyable<std::remove_cvref_t<Range>>),
                                    borrowed<std::remove_reference_t<Range>>, std::remove_cvref_t<Range>>;
 
-/// What a task keeps of its element: a reference where the element stays where it is, else the element itself. Elements of a single-pass
-/// range live only until the next one is read.
+/// What a task keeps of its element: a reference where the element stays where it is, else the element itself. What a single-pass range
+/// refers to, openly or through a proxy, lives only until the next element is read.
 template <class Range>
 using element_of = std::conditional_t<
-    std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>,
-    std::conditional_t<std::ranges::forward_range<Range>, std::ranges::range_reference_t<Range>, std::ranges::range_value_t<Range>>,
-    std::remove_cvref_t<std::ranges::range_reference_t<Range>>>;
+    !std::ranges::forward_range<Range>, std::ranges::range_value_t<Range>,
+    std::conditional_t<std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>>, std::ranges::range_reference_t<Range>,
+                       std::remove_cvref_t<std::ranges::range_reference_t<Range>>>>;
+
+/// The element at an iterator, as a task keeps it: moved out of a single-pass range only where it cannot be copied.
+template <class Range>
+decltype(auto) element_at(const std::ranges::iterator_t<Range>& at) {
+  if constexpr (std::ranges::forward_range<Range> || std::is_constructible_v<element_of<Range>, std::ranges::range_reference_t<Range>>) {
+    return *at;
+  } else {
+    return std::ranges::iter_move(at);
+  }
+}
 
 /// Ranges whose elements `fn` can be called with.
 template <class Range, class Fn>
@@ -172,7 +198,7 @@ class delayed_view : public std::ranges::view_base {
     = default;
     cursor(inner at, const Fn& fn) : at_(std::move(at)), fn_(std::addressof(fn)) {}
 
-    value_type operator*() const { return value_type(*fn_, *at_); }
+    value_type operator*() const { return value_type(*fn_, detail::element_at<Range>(at_)); }
     cursor& operator++() {
       ++at_;
       return *this;
@@ -271,11 +297,11 @@ class delayed_function {
   /// The task of calling the function with decayed copies of these arguments. `std::ref` passes a reference.
   template <class... Args>
   [[nodiscard]] auto operator()(Args&&... args) const& {
-    return task<Fn, std::unwrap_ref_decay_t<Args>...>(std::in_place, fn_, std::forward<Args>(args)...);
+    return made(fn_, std::forward<Args>(args)...);
   }
   template <class... Args>
   [[nodiscard]] auto operator()(Args&&... args) && {
-    return task<Fn, std::unwrap_ref_decay_t<Args>...>(std::in_place, std::move(fn_), std::forward<Args>(args)...);
+    return made(std::move(fn_), std::forward<Args>(args)...);
   }
 
   /// A view with the task of calling the function for each element. Elements of an lvalue range are referred to, never copied.
@@ -298,8 +324,29 @@ class delayed_function {
   }
 
  private:
+  template <class F, class... Args>
+  static auto made(F&& fn, Args&&... args) {
+    constexpr bool callable =
+        std::is_invocable_v<Fn&, std::unwrap_ref_decay_t<Args>&...> || std::is_invocable_v<Fn, std::unwrap_ref_decay_t<Args>...>;
+    static_assert(callable, "manyhands: delayed(fn)(args...): fn cannot be called with these arguments");
+    if constexpr (callable) {
+      return task<Fn, std::unwrap_ref_decay_t<Args>...>(std::in_place, std::forward<F>(fn), std::forward<Args>(args)...);
+    } else {
+      return detail::no_tasks::value_type(nullptr);
+    }
+  }
+
   Fn fn_;
 };
+
+namespace detail {
+
+template <class T>
+inline constexpr bool is_delayed_function = false;
+template <class Fn>
+inline constexpr bool is_delayed_function<delayed_function<Fn>> = true;
+
+}  // namespace detail
 
 /// Takes a function whose calls shall be made by workers: `delayed(fn)(args...)` is one such call, `range | delayed(fn)` is one for each
 /// element.

@@ -1,8 +1,12 @@
 #include <manyhands/backends/processes.hpp>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,12 +18,15 @@
 #include <exception>
 #include <fstream>
 #include <functional>
+#include <iostream>
 #include <iterator>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <numeric>
 #include <random>
 #include <stdexcept>
+#include <streambuf>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -680,4 +687,150 @@ TEST_CASE("memory that runs out in a task is an exception, and the worker lives"
   });
   CHECK_THROWS_AS(result.value(), std::bad_alloc);
 #endif
+}
+
+TEST_CASE("a worker whose task has failed begins no later one, however soon its caller hears of it") {
+  const manyhands_test::leak_check leaks;
+  constexpr int count = 5000;
+  for (int round = 0; round < 10; ++round) {
+    const shared_array<std::atomic<int>> worker(count);
+    const shared_array<std::atomic<int>> failed(1);
+    const auto work = delayed([&](int i) {
+      worker[static_cast<std::size_t>(i)] = ::getpid();
+      if (i != 700) return;
+      failed[0] = ::getpid();
+      throw std::out_of_range("700");
+    });
+    CHECK_THROWS_AS(on_processes()(numbers(count) | work), std::out_of_range);
+    for (std::size_t later = 701; later < count; ++later) REQUIRE(worker[later] != failed[0]);
+  }
+  // Where errors are results it goes on.
+  CHECK(on_processes()
+            .outcomes(numbers(50) | delayed([](int i) {
+                        if (i == 3) throw i;
+                        return i;
+                      }))[49]
+            .value() == 49);
+}
+
+TEST_CASE("what tasks have printed is there, though a later task has failed") {
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    std::FILE* const file = std::tmpfile();
+    ::dup2(::fileno(file), STDOUT_FILENO);
+    const shared_array<std::atomic<int>> done(40);
+    try {
+      on_processes()(numbers(40) | delayed([&](int i) {
+                       if (i == 12) throw std::out_of_range("12");
+                       std::printf("[%d]", i);
+                       if (i > 12) std::this_thread::sleep_for(std::chrono::milliseconds(50));  // to be ended in it
+                       done[static_cast<std::size_t>(i)] = 1;
+                     }));
+    } catch (const std::out_of_range&) {
+    }
+    std::string text(4096, '\0');
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(::pread(::fileno(file), text.data(), text.size(), 0), 0)));
+    for (int i = 0; i < 12; ++i) {
+      const std::string mark = "[" + std::to_string(i) + "]";
+      const std::size_t at = text.find(mark);
+      if (at == std::string::npos || text.find(mark, at + 1) != std::string::npos) return false;
+    }
+    return true;
+  }));
+}
+
+TEST_CASE("pthread_exit in a task is a loss like exit, and aborts nothing") {
+  const manyhands_test::leak_check leaks;
+  CHECK(lost(after([] { ::pthread_exit(nullptr); })) == ending{0, 0});
+}
+
+TEST_CASE("a worker sees nothing of what its program had read ahead") {
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    int ends[2];
+    if (::pipe(ends) != 0 || ::write(ends[1], "a\nb\nc\n", 6) != 6) return false;
+    ::dup2(ends[0], STDIN_FILENO);
+    std::ios::sync_with_stdio(false);
+    std::string first;
+    std::getline(std::cin, first);
+    const auto read = on_processes()(numbers(4) | delayed([](int) {
+                                       std::string line;
+                                       return std::getline(std::cin, line) ? line : "nothing";
+                                     }));
+    std::string second;
+    std::getline(std::cin, second);
+    return first == "a" && second == "b" && read == std::vector<std::string>(4, "nothing");
+  }));
+}
+
+TEST_CASE("a call does not hang on a stream buffer of the program that another thread has locked") {
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    struct locking_buffer : std::streambuf {
+      int sync() override {
+        const std::lock_guard lock(mutex);
+        return 0;
+      }
+      int overflow(int c) override { return c; }
+      std::mutex mutex;
+    };
+    static locking_buffer buffer;
+    std::cout.rdbuf(&buffer);
+    std::atomic<bool> over = false;
+    std::thread holder([&] {
+      while (!over) buffer.pubsync();
+    });
+    bool right = true;
+    for (int round = 0; round < 8; ++round) right = right && on_processes()(numbers(4) | delayed([](int i) { return i; })) == numbers(4);
+    over = true;
+    holder.join();
+    return right;
+  }));
+}
+
+TEST_CASE("wide output that waits in a buffer is written once") {
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    std::FILE* const file = std::tmpfile();
+    ::dup2(::fileno(file), STDOUT_FILENO);
+    std::ios::sync_with_stdio(false);
+    std::wcout << L"W";
+    on_processes()(numbers(8) | delayed([](int) { std::wcout << L"."; }));
+    std::wcout.flush();
+    std::string text(100, '\0');
+    text.resize(static_cast<std::size_t>(std::max<ssize_t>(::pread(::fileno(file), text.data(), text.size(), 0), 0)));
+    return std::count(text.begin(), text.end(), 'W') == 1 && std::count(text.begin(), text.end(), '.') == 8;
+  }));
+}
+
+TEST_CASE("the library writes into no file of a task that has closed its descriptors") {
+  const manyhands_test::leak_check leaks;
+  std::string path = "/tmp/manyhands-test-XXXXXX";
+  const int file = ::mkstemp(path.data());
+  REQUIRE(file >= 0);
+  const auto opened = on_processes()(numbers(8) | delayed([&](int i) {
+                                       int count = 0;
+                                       for (int fd = 3; fd < 64; ++fd) ::close(fd);
+                                       for (int k = 0; k < 61; ++k) count += ::open(path.c_str(), O_RDWR) >= 0 ? 1 : 0;
+                                       std::this_thread::sleep_for(std::chrono::milliseconds(2 + i % 2));  // the caller sleeps, too
+                                       return count;
+                                     }));
+  struct stat status {};
+  REQUIRE(::fstat(file, &status) == 0);
+  ::close(file);
+  ::unlink(path.c_str());
+  CHECK(opened == std::vector<int>(8, 61));
+  CHECK(status.st_size == 0);
+}
+
+TEST_CASE("what a task starts dies of Ctrl-C, and the worker does not") {
+  const manyhands_test::leak_check leaks;
+  const auto ends = on_processes()(numbers(2) | delayed([](int) {
+                                     std::raise(SIGINT);
+                                     const pid_t child = ::fork();
+                                     if (child == 0) {
+                                       ::execl("/bin/sh", "sh", "-c", "kill -INT $$; sleep 20", static_cast<char*>(nullptr));
+                                       ::_exit(1);
+                                     }
+                                     int status = 0;
+                                     ::waitpid(child, &status, 0);
+                                     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+                                   }));
+  CHECK(ends == std::vector<int>(2, SIGINT));
 }

@@ -20,6 +20,7 @@
 #include <support/backends.hpp>
 #include <support/catch.hpp>
 #include <support/shared.hpp>
+#include <support/subprocess.hpp>
 
 using manyhands::delayed;
 using manyhands::options;
@@ -380,4 +381,149 @@ TEST_CASE("with one worker tasks run in the caller, on every backend") {
                                               }));
   REQUIRE(local == 20);
   REQUIRE(threads == std::set{std::this_thread::get_id()});
+}
+
+namespace {
+
+/// A single-pass range of rows that all lie in one buffer, which the next row overwrites.
+struct rows {
+  struct iterator {
+    using value_type = std::pair<int, std::string>;
+    using reference = std::pair<int, std::string&>;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::input_iterator_tag;
+    reference operator*() const { return {owner->at, owner->buffer}; }
+    iterator& operator++() {
+      owner->buffer = std::to_string(++owner->at);
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const { return owner->at == 200; }
+    rows* owner = nullptr;
+  };
+  iterator begin() { return {this}; }
+  std::default_sentinel_t end() const { return {}; }
+  int at = 0;
+  std::string buffer = "0";
+};
+
+/// Can do no more than be moved, and hides its address.
+struct shy {
+  explicit shy(int its_number) : number(its_number) {}
+  shy(shy&&) = default;
+  void operator&() const = delete;
+  int number;
+};
+struct shy_bits {
+  int number = 0;
+  void operator&() const = delete;
+};
+struct hard_to_begin {
+  hard_to_begin() { throw std::logic_error("nobody asked for a default"); }
+  explicit hard_to_begin(int its_number) : number(its_number) {}
+  int number;
+};
+
+/// A contiguous iterator that knows which thread it is used in.
+struct watched_iterator {
+  using value_type = int;
+  using element_type = const int;
+  using difference_type = std::ptrdiff_t;
+  using iterator_category = std::random_access_iterator_tag;
+  using iterator_concept = std::contiguous_iterator_tag;
+  static inline std::thread::id caller;
+  static inline std::atomic<int> strangers = 0;
+  static void look() { strangers += std::this_thread::get_id() == caller ? 0 : 1; }
+
+  const int& operator*() const { return look(), *at; }
+  const int* operator->() const { return look(), at; }
+  const int& operator[](difference_type n) const { return look(), at[n]; }
+  watched_iterator& operator++() { return look(), ++at, *this; }
+  watched_iterator operator++(int) { return look(), watched_iterator{at++}; }
+  watched_iterator& operator--() { return look(), --at, *this; }
+  watched_iterator operator--(int) { return look(), watched_iterator{at--}; }
+  watched_iterator& operator+=(difference_type n) { return look(), at += n, *this; }
+  watched_iterator& operator-=(difference_type n) { return look(), at -= n, *this; }
+  friend watched_iterator operator+(watched_iterator i, difference_type n) { return i += n; }
+  friend watched_iterator operator+(difference_type n, watched_iterator i) { return i += n; }
+  friend watched_iterator operator-(watched_iterator i, difference_type n) { return i -= n; }
+  friend difference_type operator-(watched_iterator a, watched_iterator b) { return a.at - b.at; }
+  friend auto operator<=>(const watched_iterator&, const watched_iterator&) = default;
+  const int* at = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("tasks own what a single-pass range gives through a proxy, on every backend") {
+  const std::string backend = GENERATE(from_range(all_backends()));
+  CAPTURE(backend);
+  rows source;
+  const auto right = Parallel({.n_jobs = 3, .backend = backend})(
+      source | delayed([](const std::pair<int, std::string>& row) { return row.second == std::to_string(row.first); }));
+  REQUIRE(right == std::vector<bool>(200, true));
+}
+
+TEST_CASE("a single-pass range of what can only be moved is read, on every backend") {
+  const std::string backend = GENERATE(from_range(all_backends()));
+  CAPTURE(backend);
+  struct source {
+    struct iterator {
+      using value_type = std::unique_ptr<int>;
+      using difference_type = std::ptrdiff_t;
+      std::unique_ptr<int>& operator*() const { return owner->current; }
+      iterator& operator++() {
+        owner->current = std::make_unique<int>(++owner->at);
+        return *this;
+      }
+      void operator++(int) { ++*this; }
+      bool operator==(std::default_sentinel_t) const { return owner->at == 50; }
+      source* owner = nullptr;
+    };
+    iterator begin() { return {this}; }
+    std::default_sentinel_t end() const { return {}; }
+    int at = 0;
+    std::unique_ptr<int> current = std::make_unique<int>(0);
+  };
+  source pointers;
+  REQUIRE(Parallel({.n_jobs = 3, .backend = backend})(pointers | delayed([](const std::unique_ptr<int>& p) { return *p; })) == numbers(50));
+}
+
+TEST_CASE("results may hide their address or have no default, on every backend") {
+  const std::string backend = GENERATE(from_range(all_backends()));
+  CAPTURE(backend);
+  const Parallel par({.n_jobs = 2, .backend = backend});
+  REQUIRE(par(numbers(9) | delayed([](int i) { return shy_bits{i}; }))[8].number == 8);
+  REQUIRE(par(numbers(9) | delayed([](int i) { return hard_to_begin(i); }))[8].number == 8);
+  const auto all = par.outcomes(numbers(9) | delayed([](int i) { return shy_bits{i}; }));
+  REQUIRE(all[8]->number == 8);
+  if (shares_memory(backend)) REQUIRE(par(numbers(9) | delayed([](int i) { return shy(i); }))[8].number == 8);
+}
+
+TEST_CASE("no code of a range runs in a worker, whatever the range is, on every backend") {
+  const std::string backend = GENERATE(from_range(all_backends()));
+  CAPTURE(backend);
+  const std::vector<int> input = numbers(100);
+  watched_iterator::caller = std::this_thread::get_id();
+  watched_iterator::strangers = 0;
+  const std::ranges::subrange range(watched_iterator{input.data()}, watched_iterator{input.data() + input.size()});
+  static_assert(std::ranges::contiguous_range<decltype(range)>);
+  REQUIRE(Parallel({.n_jobs = 3, .backend = backend})(range | delayed([](int i) { return i; })) == input);
+  REQUIRE(watched_iterator::strangers == 0);
+}
+
+TEST_CASE("calls may be made while static objects are destroyed") {
+  const auto end = manyhands_test::in_subprocess([] {
+    struct last_words {
+      ~last_words() {
+        const bool right = Parallel(2)(numbers(50) | delayed([](int i) { return i; })) == numbers(50) &&
+                           Parallel({.n_jobs = 2, .backend = "processes"})(numbers(5) | delayed([](int i) { return i; })) == numbers(5);
+        ::_exit(right ? 42 : 43);
+      }
+    };
+    static last_words before_the_first_call;
+    Parallel(2)(numbers(50) | delayed([](int) {}));
+    std::exit(1);
+    return true;
+  });
+  REQUIRE(end.exit_code == 42);
 }

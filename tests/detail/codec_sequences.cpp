@@ -68,6 +68,10 @@ struct big {
 };
 struct incomplete;
 struct backwards : std::greater<int> {};
+struct either_way {
+  bool up = true;
+  bool operator()(int a, int b) const { return up ? a < b : b < a; }
+};
 struct needs_an_argument {
   explicit needs_an_argument(int) {}
   bool operator()(int a, int b) const { return a < b; }
@@ -111,7 +115,7 @@ static_assert(transportable<std::pmr::vector<int>> && transportable<std::pmr::st
 static_assert(transportable<tree> && transportable<dictionary> && transportable<std::vector<tree>>);
 static_assert(transportable<std::vector<std::unique_ptr<int>>> && transportable<std::map<std::string, std::unique_ptr<int>>>);
 static_assert(transportable<std::set<int, backwards>> && !transportable<std::set<int, needs_an_argument>> &&
-              !transportable<std::set<int, bool (*)(int, int)>>);
+              !transportable<std::set<int, either_way>> && !transportable<std::set<int, bool (*)(int, int)>>);
 static_assert(!transportable<std::vector<int*>> && !transportable<std::map<int, std::string_view>> &&
               !transportable<std::vector<incomplete>> && !transportable<std::list<std::span<int>>>);
 static_assert(fixed_codec_size<std::string> == 0 && fixed_codec_size<std::vector<int>> == 0);

@@ -58,7 +58,7 @@ TEST_CASE("a worker that is started runs what is posted, and ends when it is dis
   CHECK_FALSE(link.try_collect().has_value());
   link.board().dismiss();
   CHECK(crew::collect(link) == exit_status{0, 0});
-  CHECK(link.board().is_leaving());
+  CHECK(link.board().has_left());
   CHECK_FALSE(link.runs());
 }
 

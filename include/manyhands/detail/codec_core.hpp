@@ -8,6 +8,7 @@
 #include <functional>
 #include <initializer_list>
 #include <iterator>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -166,7 +167,7 @@ struct codec<T> {
   using parts = detail::types<>;
   static constexpr bool bits = true;
 
-  static void save(const T& value, writer& out) { out.write(&value, sizeof value); }
+  static void save(const T& value, writer& out) { out.write(std::addressof(value), sizeof value); }
   static T load(reader& in) {
     std::array<std::byte, sizeof(T)> bytes;
     in.read(bytes.data(), bytes.size());

@@ -27,9 +27,12 @@
 
 namespace manyhands::detail {
 
-/// An allocator, order or hash that a new container can have without being told.
+/// An allocator that a new container can have without being told.
 template <class T>
 concept from_nothing = std::is_class_v<T> && std::default_initializable<T>;
+/// An order or a hash that is the same in every container: another one's state would be lost, and with it the order.
+template <class T>
+concept stateless = from_nothing<T> && std::is_empty_v<T>;
 
 /// Elements one after another. Where they come to fewer bytes than there are elements, as those of an empty class do, zeros fill up: so a
 /// reader may refuse any count above the bytes that are left, and no count makes it loop for long.
@@ -214,28 +217,28 @@ struct codec<std::forward_list<T, Alloc>> {
   }
 };
 
-template <class T, detail::from_nothing Less, detail::from_nothing Alloc>
+template <class T, detail::stateless Less, detail::from_nothing Alloc>
 struct codec<std::set<T, Less, Alloc>> : detail::set_codec<std::set<T, Less, Alloc>> {};
 
-template <class T, detail::from_nothing Less, detail::from_nothing Alloc>
+template <class T, detail::stateless Less, detail::from_nothing Alloc>
 struct codec<std::multiset<T, Less, Alloc>> : detail::set_codec<std::multiset<T, Less, Alloc>> {};
 
-template <class T, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
+template <class T, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_set<T, Hash, Equal, Alloc>> : detail::set_codec<std::unordered_set<T, Hash, Equal, Alloc>> {};
 
-template <class T, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
+template <class T, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_multiset<T, Hash, Equal, Alloc>> : detail::set_codec<std::unordered_multiset<T, Hash, Equal, Alloc>> {};
 
-template <class K, class V, detail::from_nothing Less, detail::from_nothing Alloc>
+template <class K, class V, detail::stateless Less, detail::from_nothing Alloc>
 struct codec<std::map<K, V, Less, Alloc>> : detail::map_codec<std::map<K, V, Less, Alloc>> {};
 
-template <class K, class V, detail::from_nothing Less, detail::from_nothing Alloc>
+template <class K, class V, detail::stateless Less, detail::from_nothing Alloc>
 struct codec<std::multimap<K, V, Less, Alloc>> : detail::map_codec<std::multimap<K, V, Less, Alloc>> {};
 
-template <class K, class V, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
+template <class K, class V, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_map<K, V, Hash, Equal, Alloc>> : detail::map_codec<std::unordered_map<K, V, Hash, Equal, Alloc>> {};
 
-template <class K, class V, detail::from_nothing Hash, detail::from_nothing Equal, detail::from_nothing Alloc>
+template <class K, class V, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
 struct codec<std::unordered_multimap<K, V, Hash, Equal, Alloc>> : detail::map_codec<std::unordered_multimap<K, V, Hash, Equal, Alloc>> {};
 
 }  // namespace manyhands

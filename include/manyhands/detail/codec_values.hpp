@@ -84,7 +84,7 @@ struct codec<std::array<T, N>> {
 
   static void save(const std::array<T, N>& value, writer& out) {
     if constexpr (bits) {
-      out.write(&value, sizeof value);
+      out.write(std::addressof(value), sizeof value);
     } else {
       for (const T& element : value) out.put(element);
     }

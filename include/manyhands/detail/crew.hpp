@@ -126,7 +126,7 @@ class crew {
   std::vector<std::unique_ptr<boost::asio::thread_pool>> threads_;
   std::vector<boost::asio::thread_pool*> idle_;  // the last one to fall asleep wakes first: its caches are warmest
   std::deque<order> wanted_;
-  int waking_ = 0;  // posted, and not yet at work: they take whatever is wanted when they come
+  int waking_ = 0;        // posted, and not yet at work: they take whatever is wanted when they come
   long long needed_ = 0;  // several calls may ask for more helpers than an int counts
   bool understaffed_ = false;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <any>
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <exception>
@@ -36,6 +37,23 @@ concept always_the_same =
     is_one_of<E, std::exception, std::bad_exception, std::bad_alloc, std::bad_array_new_length, std::bad_cast, std::bad_typeid,
               std::bad_any_cast, std::bad_function_call, std::bad_weak_ptr, std::bad_optional_access, std::bad_variant_access>;
 
+/// A copy of the text that is never freed, one for each text: for exceptions that keep a pointer and expect a literal.
+inline const char* everlasting(const std::string& text) {
+  struct node {
+    std::string text;
+    const node* next;
+  };
+  static std::atomic<const node*> all{nullptr};  // no mutex: a process is forked at any moment
+  const node* first = all.load(std::memory_order_acquire);
+  for (const node* each = first; each != nullptr; each = each->next) {
+    if (each->text == text) return each->text.c_str();
+  }
+  node* const made = new node{text, first};
+  while (!all.compare_exchange_weak(made->next, made, std::memory_order_release, std::memory_order_relaxed)) {
+  }
+  return made->text.c_str();
+}
+
 /// How an exception of exactly this type becomes bytes and comes back. Its `what()` travels beside them and is given to `load`.
 template <class E>
 struct exception_form;
@@ -60,7 +78,9 @@ struct exception_form<E> {
     if constexpr (std::is_constructible_v<E, const std::string&>) {
       return E(what);
     } else {
-      return E(what.c_str());
+      E value(what.c_str());
+      const char* const text = std::as_const(value).what();
+      return text == what.c_str() ? E(everlasting(what)) : value;
     }
   }
 };

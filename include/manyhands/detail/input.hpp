@@ -6,8 +6,10 @@
 #include <iterator>
 #include <memory>
 #include <ranges>
+#include <span>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <manyhands/detail/segmented.hpp>
 #include <manyhands/task.hpp>
@@ -17,9 +19,21 @@
 
 namespace manyhands::detail {
 
+/// Pointers, and iterators of the standard library that are as good.
+template <class Iterator, class Value = std::iter_value_t<Iterator>>
+inline constexpr bool plain_iterator =
+    std::is_pointer_v<Iterator> || std::same_as<Iterator, typename std::vector<Value>::iterator> ||
+    std::same_as<Iterator, typename std::vector<Value>::const_iterator> ||
+    std::same_as<Iterator, typename std::span<std::remove_reference_t<std::iter_reference_t<Iterator>>>::iterator>;
+template <class Iterator>
+inline constexpr bool plain_iterator<Iterator, bool> = std::is_pointer_v<Iterator>;
+
 /// True for ranges whose elements are found without running any code of the user's: workers may look them up themselves.
 template <class Range>
-inline constexpr bool indexable = std::ranges::contiguous_range<Range>&& std::ranges::sized_range<Range>;
+inline constexpr bool indexable = false;
+template <class Range>
+requires(std::ranges::contiguous_range<Range>&& std::ranges::sized_range<Range> && !std::is_const_v<Range>)  //
+    inline constexpr bool indexable<Range> = plain_iterator<std::ranges::iterator_t<Range>>;
 template <class Integer, class Bound>
 inline constexpr bool indexable<std::ranges::iota_view<Integer, Bound>> = std::integral<Integer>&& std::same_as<Integer, Bound>;
 template <class Range>
@@ -86,7 +100,7 @@ class stored_input {
       if constexpr (refers) {
         tasks_.emplace(ready_, [this] { return std::addressof(*at_); });
       } else {
-        tasks_.emplace(ready_, [this]() -> stored { return static_cast<stored>(*at_); });
+        tasks_.emplace(ready_, [this]() -> stored { return static_cast<stored>(element_at<Range>(at_)); });
       }
       stale_ = true;
       ++ready_;

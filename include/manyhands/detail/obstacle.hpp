@@ -77,6 +77,9 @@ std::string obstacle_in() {
            "of the data";
   } else if constexpr (std::is_trivially_copyable_v<U>) {
     return "it looks like an iterator or a view of data that it does not own; return a copy of the data instead";
+  } else if constexpr (std::is_aggregate_v<U>) {
+    return "it has more than 32 fields, an array of more than 256 elements, a base class, or a union beside what cannot be copied byte by "
+           "byte; specialise manyhands::codec for it, or split it up";
   } else {
     return "it has no codec; specialise manyhands::codec for it, or return its data as a plain struct or a standard container";
   }

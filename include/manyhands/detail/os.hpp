@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -81,11 +82,14 @@ class doorbell {
   /// Throws `std::system_error`.
   doorbell() : fd_(fails_on_purpose(os_call::doorbell) ? -1 : ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!fd_) throw_system_error(errno, "manyhands: eventfd");
+    known_ = ::fstat(fd_.get(), &made_) == 0;
   }
 
   /// Never blocks: a counter that is full, by whatever worker, is a bell that rings already. A worker whose task closed the descriptor
-  /// rings nothing; the caller looks by itself from time to time.
+  /// rings nothing, and writes into no file that has its number now; the caller looks by itself from time to time.
   void ring() const noexcept {
+    struct stat now {};
+    if (known_ && (::fstat(fd_.get(), &now) != 0 || now.st_dev != made_.st_dev || now.st_ino != made_.st_ino)) return;
     const std::uint64_t one = 1;
     static_cast<void>(retried([&] { return ::write(fd_.get(), &one, sizeof one); }));
   }
@@ -97,6 +101,8 @@ class doorbell {
 
  private:
   descriptor fd_;
+  struct stat made_ {};
+  bool known_ = false;
 };
 
 /// Waits until one of the descriptors has something to say, a signal came, or the time is over. Entries with a negative descriptor are left

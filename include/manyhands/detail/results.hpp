@@ -72,7 +72,8 @@ class value_results {
   using kept = kept_result<Result>;
   // Written straight into the vector that the caller gets. Not bool: neighbours in a vector<bool> share a byte.
   static constexpr bool in_place = counted && std::is_trivially_copyable_v<kept> && std::default_initializable<kept> &&
-                                   std::is_move_assignable_v<kept> && !std::same_as<kept, bool>;
+                                   std::is_nothrow_default_constructible_v<kept> && std::is_move_assignable_v<kept> &&
+                                   !std::same_as<kept, bool>;
 
  public:
   static constexpr bool keeps_errors = false;

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cxxabi.h>
+
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <type_traits>
@@ -90,9 +93,14 @@ class slot_jobs final : public jobs {
     try {
       slots_.execute(index, bytes);
       return task_result::value;
+#if defined(__GLIBCXX__)
+    } catch (const abi::__forced_unwind&) {
+      std::_Exit(0);  // pthread_exit(): there is no way on, and to swallow it would abort
+#endif
     } catch (...) {
       bytes.clear();
       save_exception(std::current_exception(), bytes);
+      if constexpr (!Slots::keeps_errors) stop_at(index);
       return task_result::error;
     }
   }

@@ -97,8 +97,10 @@ class worker_board {
     const std::uint64_t phase = phase_.load(std::memory_order_acquire);
     return (phase & 1) != 0 ? static_cast<std::size_t>(phase >> 1) : no_index;
   }
-  /// True once the worker has nothing left to do but to write out what it printed.
+  /// True while the worker has nothing left to do but to write out what it printed.
   [[nodiscard]] bool is_leaving() const noexcept { return leaving_.load(std::memory_order_acquire) == yes; }
+  /// True once it has done that, too.
+  [[nodiscard]] bool has_left() const noexcept { return leaving_.load(std::memory_order_acquire) == ~yes; }
   /// The code that the worker gave to exit(), -1 if it did not call that.
   [[nodiscard]] int exit_code() const noexcept { return exit_called_.load(std::memory_order_acquire) == yes ? exit_code_.load() : -1; }
 
@@ -140,6 +142,8 @@ class worker_board {
   }
   void say_ready() noexcept { ready_.store(yes, std::memory_order_release); }
   void say_leaving() noexcept { leaving_.store(yes, std::memory_order_release); }
+  /// There is nothing left to do that anybody should wait for.
+  void say_left() noexcept { leaving_.store(~yes, std::memory_order_release); }
   void say_exit(int code) noexcept {
     exit_code_.store(code);
     exit_called_.store(yes, std::memory_order_release);

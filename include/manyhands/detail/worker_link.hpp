@@ -47,6 +47,9 @@ class worker_link {
       exit_guard guard(
           mark, [](void* board, int code) noexcept { static_cast<worker_board*>(board)->say_exit(code); }, board_);
       worker_loop(work, number, *board_, frame_writer(shared->positions, ring), places, bell, mark).run();
+      flush_standard_streams();
+      board_->say_left();
+      flush_standard_streams(streams::foreign);
       end_worker(0);
     });
     board_->open_gate();

@@ -12,6 +12,7 @@
 #include <manyhands/detail/shared_memory.hpp>
 #include <manyhands/detail/wire.hpp>
 #include <manyhands/detail/worker_board.hpp>
+#include <manyhands/detail/worker_process.hpp>
 #include <manyhands/exception_codec.hpp>
 
 namespace manyhands::detail {
@@ -52,10 +53,13 @@ class worker_loop {
     if (tasks.last > work_.known() || tasks.first > tasks.last) tasks = {};
     const clock::time_point start = clock::now();
     std::uint32_t begun = 0;
-    for (std::size_t index = tasks.first; index < tasks.last && index < board_.limit() && board_.claim(number, begun); ++index, ++begun) {
+    // Its own failures a worker knows before its caller does.
+    const auto is_wanted = [&](std::size_t index) { return index < board_.limit() && index < work_.limit(); };
+    for (std::size_t index = tasks.first; index < tasks.last && is_wanted(index) && board_.claim(number, begun); ++index, ++begun) {
       board_.begin_task(index);
       run_task(index);
       board_.end_task(index);
+      flush_if_written();  // the caller may end this worker before it comes to its end, and what was done shall be seen
     }
     board_.finish_range(number, static_cast<std::uint64_t>(std::chrono::nanoseconds(clock::now() - start).count()));
     ring();

@@ -8,9 +8,15 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <streambuf>
+#if defined(__GLIBCXX__)
+#include <ext/stdio_sync_filebuf.h>
+#endif
 
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/shared_memory.hpp>
@@ -25,25 +31,57 @@ int __llvm_profile_write_file(void) __attribute__((weak));
 
 namespace manyhands::detail {
 
+/// Which streams are to be written out.
+enum class streams : std::uint8_t {
+  own,     ///< those whose buffers are the library's of C or C++
+  foreign  ///< those that the program has given buffers of its own, which may wait for a lock
+};
+
+template <class Char>
+void flush_stream(std::basic_ostream<Char>& stream, streams which) {
+  const auto* const buffer = stream.rdbuf();
+  if (buffer == nullptr) return;
+  bool own = dynamic_cast<const std::basic_filebuf<Char>*>(buffer) != nullptr;
+#if defined(__GLIBCXX__)
+  own = own || dynamic_cast<const __gnu_cxx::stdio_sync_filebuf<Char>*>(buffer) != nullptr;
+#endif
+  if (own == (which == streams::own)) stream.flush();
+}
+
 /// Writes out what waits in the standard streams. Leaves out a stream that another thread holds, which may never let go of it.
-inline void flush_standard_streams() noexcept {
-  if (::ftrylockfile(stderr) == 0) {
+inline void flush_standard_streams(streams which = streams::own) noexcept {
+  if (which == streams::own && ::ftrylockfile(stderr) == 0) {
     std::fflush(stderr);
     ::funlockfile(stderr);
   }
   if (::ftrylockfile(stdout) != 0) return;
-  std::fflush(stdout);
+  if (which == streams::own) std::fflush(stdout);
   try {
-    std::cout.flush();  // has a buffer of its own after sync_with_stdio(false)
-    std::clog.flush();
+    // They have buffers of their own after sync_with_stdio(false).
+    flush_stream(std::cout, which);
+    flush_stream(std::clog, which);
+    flush_stream(std::wcout, which);
+    flush_stream(std::wclog, which);
   } catch (...) {  // the user may have asked for exceptions; a full disk is no reason to lose a worker
   }
   ::funlockfile(stdout);
 }
 
+/// The same for what tasks usually print with, at next to no cost where they have printed nothing.
+inline void flush_if_written() noexcept {
+  if (::__fpending(stdout) != 0) flush_standard_streams();
+}
+
 /// What a worker needs to know of its parent. Made before the fork: looking symbols up after it might wait for a lock forever.
 struct parent_facts {
+  /// Gives nothing.
+  template <class Char>
+  struct empty_buffer : std::basic_streambuf<Char> {};
+
   pid_t pid = ::getpid();
+  // Made before the fork, too: to make one asks for the global locale.
+  mutable empty_buffer<char> no_input = {};
+  mutable empty_buffer<wchar_t> no_wide_input = {};
   /// Sets the number of OpenMP threads, null where libgomp is not loaded. Its threads are not there after a fork, and it waits for them.
   void (*set_openmp_threads)(int) = find_libgomp();
 
@@ -68,7 +106,15 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
     const bool handled = (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
     if (handled || (ignored && signal == SIGCHLD)) ::signal(signal, SIG_DFL);
   }
-  ::signal(SIGINT, SIG_IGN);  // Ctrl-C is for the program; when it ends, so do we
+  // Ctrl-C is for the program; when it ends, so do we. Not ignored, which programs that a task starts would do, too.
+  struct sigaction interrupted {};
+  ::sigaction(SIGINT, nullptr, &interrupted);
+  if ((interrupted.sa_flags & SA_SIGINFO) != 0 || interrupted.sa_handler != SIG_IGN) {
+    interrupted = {};
+    interrupted.sa_handler = [](int) {};
+    interrupted.sa_flags = SA_RESTART;
+    ::sigaction(SIGINT, &interrupted, nullptr);
+  }
   sigset_t own = mask;
   for (const int signal : {SIGTERM, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP}) ::sigdelset(&own, signal);
 
@@ -82,6 +128,12 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
     ::close(nothing);
   }
 
+  try {
+    std::cin.rdbuf(&parent.no_input);
+    std::wcin.rdbuf(&parent.no_wide_input);
+  } catch (...) {  // the user may have asked for exceptions
+  }
+
   // Where memory runs out the system shall take a worker, which costs a task, and not the program.
   const descriptor score(::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC));
   std::array<char, 16> text{};
@@ -93,7 +145,7 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
   ::pthread_sigmask(SIG_SETMASK, &own, nullptr);
 }
 
-/// Ends a worker: what it printed is written, and no destructor and no exit handler of the program is run.
+/// Ends a worker: what it printed is written, and no destructor of a static object and no exit handler of the program is run.
 [[noreturn]] inline void end_worker(int code) noexcept {
   flush_standard_streams();
   if (__gcov_dump != nullptr) __gcov_dump();
