@@ -338,6 +338,15 @@ TEST_CASE("a range that is about to end is kept by the view, and its elements ar
   CHECK(run_all(kept) == std::vector{0, 0});
 }
 
+TEST_CASE("the elements of a kept range are handed over to a function that takes them in no other way") {
+  std::vector<std::unique_ptr<int>> pointers;
+  for (int i = 0; i < 3; ++i) pointers.push_back(std::make_unique<int>(i));
+  auto view = std::move(pointers) | delayed([](std::unique_ptr<int> mine) { return *mine; });
+  int expected = 0;
+  for (auto task : view) REQUIRE(task() == expected++);
+  REQUIRE(expected == 3);
+}
+
 TEST_CASE("views are kept, not referred to") {
   const std::vector<int> values = numbers();
   const auto spanned = [&] {

@@ -58,11 +58,7 @@ class Parallel {
   /// The results of tasks of different types, as a `std::tuple`: `std::monostate` where one returns `void`.
   template <class... Tasks>
   requires(!(sizeof...(Tasks) == 1 && (std::ranges::range<Tasks> && ...))) auto operator()(Tasks&&... tasks) const {
-    static_assert((std::is_invocable_v<Tasks> && ...),
-                  "manyhands: Parallel takes a range of tasks, or tasks: callables without parameters, as delayed(fn)(args...) makes them");
-    static_assert((!detail::is_delayed_function<std::remove_cvref_t<Tasks>> && ...),
-                  "manyhands: delayed(fn) is no task yet: write delayed(fn)(args...), and delayed(fn)() where fn takes no arguments");
-    if constexpr ((std::is_invocable_v<Tasks> && ...) && (check_result<std::invoke_result_t<Tasks>>() && ...)) {
+    if constexpr (check_tasks<Tasks...>()) {
       detail::tuple_slots<Tasks...> slots(std::forward<Tasks>(tasks)...);
       run(slots);
       return slots.take();
@@ -100,6 +96,19 @@ class Parallel {
         return false;
       }
     }
+  }
+  template <class... Tasks>
+  static consteval bool check_tasks() {
+    constexpr bool made = (!detail::is_delayed_function<std::remove_cvref_t<Tasks>> && ...);
+    static_assert(made, "manyhands: delayed(fn) is no task yet: write delayed(fn)(args...), and delayed(fn)() where fn takes no arguments");
+    if constexpr (made) {
+      constexpr bool callable = (std::is_invocable_v<Tasks> && ...);
+      static_assert(
+          callable,
+          "manyhands: Parallel takes a range of tasks, or tasks: callables without parameters, as delayed(fn)(args...) makes them");
+      if constexpr (callable) return (check_result<std::invoke_result_t<Tasks>>() && ...);
+    }
+    return false;
   }
   template <class Result>
   static consteval bool check_result() {

@@ -115,10 +115,26 @@ decltype(auto) element_at(const std::ranges::iterator_t<Range>& at) {
   }
 }
 
+/// `fn` can be called with what a task keeps of its element.
+template <class Fn, class Element>
+inline constexpr bool calls_with = std::is_invocable_v<Fn&, Element&> || std::is_invocable_v<Fn&, Element&&>;
+
+template <class Range>
+inline constexpr bool is_kept = !std::ranges::view<std::remove_const_t<Range>>;
+template <class Range>
+inline constexpr bool is_kept<borrowed<Range>> = false;
+template <class Range>
+inline constexpr bool is_kept<const borrowed<Range>> = false;
+
+/// The same for tasks of `fn`: an element of a container that the view keeps is handed over where `fn` takes it in no other way.
+template <class Range, class Fn, class Element = element_of<Range>>
+using element_for = std::conditional_t<is_kept<Range> && std::is_lvalue_reference_v<Element> && !calls_with<Fn, Element> &&
+                                           calls_with<Fn, std::remove_reference_t<Element>&&>,
+                                       std::remove_reference_t<Element>&&, Element>;
+
 /// Ranges whose elements `fn` can be called with.
 template <class Range, class Fn>
-concept feeds = std::ranges::input_range<Range> &&
-    (std::is_invocable_v<Fn&, element_of<Range>&> || std::is_invocable_v<Fn&, element_of<Range>&&>);
+concept feeds = std::ranges::input_range<Range> && calls_with<Fn, element_for<Range, Fn>>;
 
 /// Stands in for tasks of which the compiler has already said what is wrong, so that it says no more.
 using no_tasks = std::array<void (*)(), 1>;
@@ -182,7 +198,7 @@ class delayed_view : public std::ranges::view_base {
   class cursor {
     using Range = std::conditional_t<constant, const Base, Base>;
     using inner = std::ranges::iterator_t<Range>;
-    using element = detail::element_of<Range>;
+    using element = detail::element_for<Range, Fn>;
 
    public:
     using value_type = detail::element_task<Fn, element>;
@@ -198,7 +214,7 @@ class delayed_view : public std::ranges::view_base {
     = default;
     cursor(inner at, const Fn& fn) : at_(std::move(at)), fn_(std::addressof(fn)) {}
 
-    value_type operator*() const { return value_type(*fn_, detail::element_at<Range>(at_)); }
+    value_type operator*() const { return made(detail::element_at<Range>(at_)); }
     cursor& operator++() {
       ++at_;
       return *this;
@@ -226,7 +242,7 @@ class delayed_view : public std::ranges::view_base {
       at_ -= n;
       return *this;
     }
-    value_type operator[](difference_type n) const requires std::ranges::random_access_range<Range> { return value_type(*fn_, at_[n]); }
+    value_type operator[](difference_type n) const requires std::ranges::random_access_range<Range> { return made(at_[n]); }
 
     friend bool operator==(const cursor& a, const cursor& b) requires std::equality_comparable<inner> { return a.at_ == b.at_; }
     friend bool operator<(const cursor& a, const cursor& b) requires std::ranges::random_access_range<Range> { return a.at_ < b.at_; }
@@ -243,6 +259,15 @@ class delayed_view : public std::ranges::view_base {
     [[nodiscard]] const inner& base() const noexcept { return at_; }
 
    private:
+    template <class Reference>
+    value_type made(Reference&& element_at) const {
+      if constexpr (std::is_rvalue_reference_v<element>) {
+        return value_type(*fn_, std::move(element_at));
+      } else {
+        return value_type(*fn_, std::forward<Reference>(element_at));
+      }
+    }
+
     inner at_{};
     const Fn* fn_ = nullptr;
   };
