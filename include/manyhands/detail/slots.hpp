@@ -93,11 +93,9 @@ class slot_jobs final : public jobs {
     try {
       slots_.execute(index, bytes);
       return task_result::value;
-#if defined(__GLIBCXX__)
-    } catch (const abi::__forced_unwind&) {
-      std::_Exit(0);  // pthread_exit(): there is no way on, and to swallow it would abort
-#endif
     } catch (...) {
+      // No C++ exception but pthread_exit(): there is no way on, and who swallows it aborts.
+      if (abi::__cxa_current_exception_type() == nullptr) std::_Exit(0);
       bytes.clear();
       save_exception(std::current_exception(), bytes);
       if constexpr (!Slots::keeps_errors) stop_at(index);
