@@ -424,8 +424,12 @@ struct hard_to_begin {
   int number;
 };
 
+}  // namespace
+
+namespace watched {  // not unnamed: clang warns of operators that a concept asks for and nobody calls
+
 /// A contiguous iterator that knows which thread it is used in.
-struct watched_iterator {
+struct iterator {
   using value_type = int;
   using element_type = const int;
   using difference_type = std::ptrdiff_t;
@@ -438,21 +442,21 @@ struct watched_iterator {
   const int& operator*() const { return look(), *at; }
   const int* operator->() const { return look(), at; }
   const int& operator[](difference_type n) const { return look(), at[n]; }
-  watched_iterator& operator++() { return look(), ++at, *this; }
-  watched_iterator operator++(int) { return look(), watched_iterator{at++}; }
-  watched_iterator& operator--() { return look(), --at, *this; }
-  watched_iterator operator--(int) { return look(), watched_iterator{at--}; }
-  watched_iterator& operator+=(difference_type n) { return look(), at += n, *this; }
-  watched_iterator& operator-=(difference_type n) { return look(), at -= n, *this; }
-  friend watched_iterator operator+(watched_iterator i, difference_type n) { return i += n; }
-  friend watched_iterator operator+(difference_type n, watched_iterator i) { return i += n; }
-  friend watched_iterator operator-(watched_iterator i, difference_type n) { return i -= n; }
-  friend difference_type operator-(watched_iterator a, watched_iterator b) { return a.at - b.at; }
-  friend auto operator<=>(const watched_iterator&, const watched_iterator&) = default;
+  iterator& operator++() { return look(), ++at, *this; }
+  iterator operator++(int) { return look(), iterator{at++}; }
+  iterator& operator--() { return look(), --at, *this; }
+  iterator operator--(int) { return look(), iterator{at--}; }
+  iterator& operator+=(difference_type n) { return look(), at += n, *this; }
+  iterator& operator-=(difference_type n) { return look(), at -= n, *this; }
+  friend iterator operator+(iterator i, difference_type n) { return i += n; }
+  friend iterator operator+(difference_type n, iterator i) { return i += n; }
+  friend iterator operator-(iterator i, difference_type n) { return i -= n; }
+  friend difference_type operator-(iterator a, iterator b) { return a.at - b.at; }
+  friend auto operator<=>(const iterator&, const iterator&) = default;
   const int* at = nullptr;
 };
 
-}  // namespace
+}  // namespace watched
 
 TEST_CASE("tasks own what a single-pass range gives through a proxy, on every backend") {
   const std::string backend = GENERATE(from_range(all_backends()));
@@ -503,12 +507,12 @@ TEST_CASE("no code of a range runs in a worker, whatever the range is, on every 
   const std::string backend = GENERATE(from_range(all_backends()));
   CAPTURE(backend);
   const std::vector<int> input = numbers(100);
-  watched_iterator::caller = std::this_thread::get_id();
-  watched_iterator::strangers = 0;
-  const std::ranges::subrange range(watched_iterator{input.data()}, watched_iterator{input.data() + input.size()});
+  watched::iterator::caller = std::this_thread::get_id();
+  watched::iterator::strangers = 0;
+  const std::ranges::subrange range(watched::iterator{input.data()}, watched::iterator{input.data() + input.size()});
   static_assert(std::ranges::contiguous_range<decltype(range)>);
   REQUIRE(Parallel({.n_jobs = 3, .backend = backend})(range | delayed([](int i) { return i; })) == input);
-  REQUIRE(watched_iterator::strangers == 0);
+  REQUIRE(watched::iterator::strangers == 0);
 }
 
 TEST_CASE("calls may be made while static objects are destroyed") {
