@@ -23,8 +23,11 @@ class pre_dispatch {
   }
   /// Throws `std::invalid_argument` for text that is no expression.
   pre_dispatch(std::string expression) : text_(std::move(expression)) {
-    const double any = value(1);
-    if (text_.find("n_jobs") == std::string::npos && !(any >= 1)) static_cast<void>(batches(1));
+    if (depends_on_n_jobs()) {
+      static_cast<void>(value(1));
+    } else {
+      static_cast<void>(batches(1));
+    }
   }
   pre_dispatch(const char* expression) : pre_dispatch(std::string(expression)) {}
 
@@ -34,15 +37,15 @@ class pre_dispatch {
     if (text_ == "all") return std::numeric_limits<std::size_t>::max();
     const double count = value(n_jobs);
     if (!(count >= 1)) {
-      const bool depends = text_.find("n_jobs") != std::string::npos;
       refuse((count < 1 ? "it must come to at least 1" : "it divides by zero") +
-             (depends ? ", and n_jobs is " + std::to_string(n_jobs) : std::string()));
+             (depends_on_n_jobs() ? ", and n_jobs is " + std::to_string(n_jobs) : std::string()));
     }
     constexpr double most = 1e15;
     return static_cast<std::size_t>(count < most ? count : most);
   }
 
  private:
+  [[nodiscard]] bool depends_on_n_jobs() const noexcept { return text_.find("n_jobs") != std::string::npos; }
   [[nodiscard]] double value(int n_jobs) const {
     if (text_ == "all") return 1;
     parser input{*this, text_, static_cast<double>(n_jobs)};

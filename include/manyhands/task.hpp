@@ -260,11 +260,11 @@ class delayed_view : public std::ranges::view_base {
 
    private:
     template <class Reference>
-    value_type made(Reference&& element_at) const {
+    value_type made(Reference&& found) const {
       if constexpr (std::is_rvalue_reference_v<element>) {
-        return value_type(*fn_, std::move(element_at));
+        return value_type(*fn_, std::move(found));
       } else {
-        return value_type(*fn_, std::forward<Reference>(element_at));
+        return value_type(*fn_, std::forward<Reference>(found));
       }
     }
 

@@ -60,8 +60,8 @@ class team final : public employer, public std::enable_shared_from_this<team> {
       }
     }
     call.is_read = false;
-    rouse(call, std::min(call.seats(),
-                         call.work.known()));  // the last tasks may lie in a few batches, and those who have nothing to do can take of them
+    // The last tasks may lie in a few batches, and those who have nothing to do can take of them.
+    rouse(call, std::min(call.seats(), call.work.known()));
     finish(call, lock);
   }
 
@@ -112,14 +112,10 @@ class team final : public employer, public std::enable_shared_from_this<team> {
     ++lingering_;
     lock.unlock();
     const auto end = std::chrono::steady_clock::now() + team_call::patience;
-    bool came = false;
-    while (!came && std::chrono::steady_clock::now() < end) {
-      std::this_thread::yield();
-      came = news_.load(std::memory_order_relaxed) != before;
-    }
+    while (news_.load(std::memory_order_relaxed) == before && std::chrono::steady_clock::now() < end) std::this_thread::yield();
     lock.lock();
     --lingering_;
-    return came || news_.load(std::memory_order_relaxed) != before;
+    return news_.load(std::memory_order_relaxed) != before;
   }
   /// Sees to it that so many further tasks of a call find somebody: those who look for some, then those who sleep, then those who do not
   /// help yet.
