@@ -32,6 +32,7 @@ set(manyhands_headers
     # 2 policy
     manyhands/schedule.hpp
     # 3 the seam
+    manyhands/detail/barrier.hpp
     manyhands/detail/splittable_range.hpp
     manyhands/backend.hpp
     # 4 machinery
@@ -56,6 +57,7 @@ set(manyhands_headers
     manyhands/detail/cgroup.hpp
     manyhands/detail/hwloc.hpp
     manyhands/topology.hpp
+    manyhands/detail/quiet_calls.hpp
     manyhands/detail/crew.hpp
     manyhands/detail/team_call.hpp
     manyhands/detail/team.hpp

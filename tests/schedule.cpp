@@ -230,3 +230,26 @@ TEST_CASE("the product of many batches and large ones does not overflow") {
   CHECK(window.room(0, no_limit) == no_limit);
   CHECK(read_ahead(1).room(5, no_limit) == no_limit - 5);
 }
+
+TEST_CASE("a kind of task of which nothing is known may take any time") {
+  const manyhands::detail::task_cost cost;
+  REQUIRE(cost.expected(1) > 1e18);
+}
+
+TEST_CASE("what a task takes is believed at once where it is less, and by and by where it is more") {
+  manyhands::detail::task_cost cost;
+  cost.learn(10, std::chrono::nanoseconds(1000));
+  REQUIRE(cost.expected(1) == 100);
+  REQUIRE(cost.expected(50) == 5000);
+  cost.learn(10, std::chrono::nanoseconds(100));
+  REQUIRE(cost.expected(1) == 10);
+  // A second for one of them: the thread was kept from running.
+  cost.learn(1, std::chrono::seconds(1));
+  REQUIRE(cost.expected(1) < 30);
+  for (int call = 0; call < 10; ++call) cost.learn(1, std::chrono::seconds(1));
+  REQUIRE(cost.expected(1) > 100'000);
+  cost.learn(0, std::chrono::seconds(1));
+  cost.learn(1, std::chrono::nanoseconds(0));
+  REQUIRE(cost.expected(1) > 0);
+  REQUIRE(cost.expected(1) < 1);
+}

@@ -13,6 +13,7 @@
 #include <manyhands/codec.hpp>
 #include <manyhands/detail/splittable_range.hpp>
 #include <manyhands/options.hpp>
+#include <manyhands/schedule.hpp>
 #include <manyhands/this_task.hpp>
 
 // The seam between a call and whoever runs its tasks. To write a backend:
@@ -103,7 +104,7 @@ class jobs {
   virtual void run(index_range tasks) noexcept = 0;
   /// The same for tasks of which others may take the tail meanwhile.
   virtual void run_splittable(detail::splittable_range& tasks) noexcept {
-    for (std::size_t index = tasks.first(); tasks.claim(index); ++index) run({index, index + 1});
+    for (std::size_t index = tasks.at(); tasks.claim(index); ++index) run({index, index + 1});
   }
   /// Settles a task that nobody could run. Where memory is not shared, one thread at a time calls it, `load` or `load_error`.
   virtual void fail(std::size_t index, std::exception_ptr cause) noexcept = 0;
@@ -130,9 +131,11 @@ class jobs {
 
   /// What tasks of this call see in `this_task` and `this_worker`.
   [[nodiscard]] const detail::call_facts& facts() const noexcept { return facts_; }
+  /// What is remembered of such tasks from earlier calls, null where nothing is.
+  [[nodiscard]] detail::task_cost* cost() const noexcept { return cost_; }
 
  protected:
-  explicit jobs(const detail::call_facts& facts) noexcept : facts_(facts) {}
+  explicit jobs(const detail::call_facts& facts, detail::task_cost* cost = nullptr) noexcept : facts_(facts), cost_(cost) {}
   ~jobs() = default;
 
   void publish(std::size_t known, bool complete) noexcept {
@@ -153,6 +156,7 @@ class jobs {
   std::atomic<std::size_t> limit_{no_index};
   bool complete_ = false;  // the calling thread's
   const detail::call_facts& facts_;
+  detail::task_cost* const cost_;
 };
 
 /// Makes the calling thread, or this process, worker `index` of a call for as long as it lives: tasks see the call's scope, seed and worker

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <limits>
@@ -38,6 +39,26 @@ class adaptive_batch {
  private:
   std::chrono::nanoseconds target_;
   std::size_t size_ = 1;
+};
+
+/// What a task of one kind takes, as far as earlier calls tell. Any thread may ask and tell at any time.
+class task_cost {
+ public:
+  /// How long so many tasks will take, in nanoseconds; no less than any limit before the first call.
+  [[nodiscard]] double expected(std::size_t tasks) const noexcept {
+    return static_cast<double>(nanoseconds_.load(std::memory_order_relaxed)) * static_cast<double>(tasks);
+  }
+  /// Learns that `tasks` took `elapsed` in one thread. Believes at once that tasks are cheap, but only by and by that they are not: most
+  /// often the thread was only kept waiting by other programs.
+  void learn(std::size_t tasks, std::chrono::nanoseconds elapsed) noexcept {
+    if (tasks == 0) return;
+    const float before = nanoseconds_.load(std::memory_order_relaxed);
+    const float now = std::max(static_cast<float>(elapsed.count()) / static_cast<float>(tasks), 0.1F);
+    nanoseconds_.store(now < before ? now : before + (std::min(now, 8 * before) - before) / 4, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<float> nanoseconds_{std::numeric_limits<float>::max()};
 };
 
 /// The most of `waiting` tasks that one of `workers` may take at a time and leave enough for the others to end together.

@@ -11,25 +11,28 @@
 
 namespace {
 
-using manyhands::detail::barrier_in_all_threads;
-using manyhands::detail::ranges_can_split;
 using manyhands::detail::splittable_range;
-using splitting = splittable_range::splitting;
+using prospect = splittable_range::prospect;
 using time_point = splittable_range::clock::time_point;
+using std::chrono::microseconds;
 
 constexpr time_point opened{};
-constexpr time_point later = opened + std::chrono::nanoseconds(1);
 
 struct taken {
-  splitting how;
+  bool some = false;
   std::size_t first = 0;
   std::size_t last = 0;
 };
 
-taken split(splittable_range& batch, time_point before = later) {
+taken split(splittable_range& batch) {
   taken result{};
-  result.how = batch.split(before, result.first, result.last);
+  result.some = batch.split(result.first, result.last);
   return result;
+}
+
+prospect look(splittable_range& batch, time_point now) {
+  std::size_t rest = 0;
+  return batch.look(now, rest);
 }
 
 /// Claims from `index` on and counts.
@@ -66,7 +69,7 @@ TEST_CASE("an owner that stops early still closes its batch") {
   batch.open(0, 10, opened);
   CHECK(batch.claim(0));
   CHECK(batch.close() == 10);
-  CHECK(split(batch).how == splitting::nothing_left);
+  CHECK(!split(batch).some);
 }
 
 TEST_CASE("a batch can be opened again and again") {
@@ -88,46 +91,140 @@ TEST_CASE("the largest indices are as good as any") {
 
 TEST_CASE("nothing can be taken from a batch that was never opened, or is closed") {
   splittable_range batch;
-  CHECK(split(batch).how == splitting::nothing_left);
+  CHECK(!split(batch).some);
   batch.open(0, 100, opened);
   static_cast<void>(batch.close());
-  CHECK(split(batch).how == splitting::nothing_left);
+  CHECK(!split(batch).some);
   CHECK(batch.close() == 0);
 }
 
-TEST_CASE("nothing can be taken from a young batch") {
-  splittable_range batch;
-  batch.open(0, 100, opened);
-  CHECK(split(batch, opened).how == splitting::too_young);
-  CHECK(split(batch, opened - std::chrono::hours(1)).how == splitting::too_young);
-  CHECK(claim_all(batch, 0) == 100);
-}
-
-TEST_CASE("a young batch in which every task has begun has nothing left") {
+TEST_CASE("a young batch is left alone, and one in which every task has begun has nothing left") {
   splittable_range batch;
   batch.open(0, 2, opened);
   CHECK(batch.claim(0));
+  CHECK(look(batch, opened) == prospect::later);
   CHECK(batch.claim(1));
-  CHECK(split(batch, opened).how == splitting::nothing_left);
+  CHECK(look(batch, opened + std::chrono::hours(1)) == prospect::nothing);
+}
+
+TEST_CASE("an owner who stands at one task for long has met a long one") {
+  splittable_range batch;
+  batch.open(0, 1000, opened);
+  CHECK(batch.claim(0));
+  CHECK(look(batch, opened + splittable_range::patience) == prospect::later);
+  CHECK(look(batch, opened + splittable_range::patience + microseconds(1)) == prospect::some);
+  // It goes on, quickly: what is left is not worth while.
+  CHECK(batch.claim(998));
+  const time_point now = opened + microseconds(30);
+  CHECK(look(batch, now) == prospect::later);
+  CHECK(look(batch, now + splittable_range::patience) == prospect::later);
+  CHECK(look(batch, now + splittable_range::patience + microseconds(1)) == prospect::some);
+}
+
+TEST_CASE("tasks are worth taking when they will keep the owner busy for long enough") {
+  splittable_range batch;
+  batch.open(0, 1000, opened);
+  CHECK(batch.claim(100));
+  // 100 tasks in 10 us: the other 899 take 90 us.
+  CHECK(look(batch, opened + microseconds(10)) == prospect::some);
+  CHECK(batch.claim(950));
+  // 950 tasks in 95 us: 49 tasks take 5 us.
+  CHECK(look(batch, opened + microseconds(95)) == prospect::later);
+  std::size_t rest = 0;
+  static_cast<void>(batch.look(opened, rest));
+  CHECK(rest == 49);
+}
+
+TEST_CASE("the owner pauses where it is told, and goes on") {
+  splittable_range batch;
+  batch.open(10, 20, opened, 13);
+  CHECK(claim_all(batch, batch.at()) == 3);
+  CHECK(batch.at() == 13);
+  CHECK(batch.left() == 7);
+  batch.resume(15);
+  CHECK(claim_all(batch, batch.at()) == 2);
+  batch.resume();
+  CHECK(claim_all(batch, batch.at()) == 5);
+  CHECK(batch.left() == 0);
+  CHECK(batch.close() == 10);
+}
+
+TEST_CASE("what lies behind the pause can be taken, and a pause holds after that") {
+  splittable_range batch;
+  batch.open(0, 100, opened, 10);
+  CHECK(batch.claim(0));
+  const taken part = split(batch);
+  CHECK(part.first == 50);
+  CHECK(claim_all(batch, 1) == 9);
+  batch.resume();
+  CHECK(claim_all(batch, 10) == 40);
+  CHECK(batch.close() == 50);
+}
+
+TEST_CASE("several tasks are claimed together or not at all") {
+  splittable_range batch;
+  batch.open(0, 10, opened);
+  CHECK(batch.claim(0, 3));
+  CHECK(batch.at() == 3);
+  const taken part = split(batch);  // never of those that were claimed
+  CHECK(part.first == 7);
+  CHECK_FALSE(batch.claim(4, 7));
+  CHECK(batch.at() == 4);
+  CHECK(claim_all(batch, 4) == 3);
+  CHECK(batch.close() == 7);
+}
+
+TEST_CASE("the owner cuts off equal parts of what has not begun") {
+  splittable_range batch;
+  batch.open(0, 100, opened, 5);
+  CHECK(claim_all(batch, 0) == 5);
+  std::size_t last = 0;
+  CHECK(batch.cut(4, last) == 5 + 24);
+  CHECK(last == 100);
+  batch.resume();
+  CHECK(claim_all(batch, 5) == 24);
+  CHECK(batch.cut(3, last) == last);
+}
+
+TEST_CASE("tasks can be left for whoever comes first") {
+  splittable_range batch;
+  batch.leave(10, 20, opened);
+  CHECK(batch.left() == 10);
+  CHECK(look(batch, opened) == prospect::some);
+  SECTION("their owner") {
+    CHECK(batch.adopt(opened));
+    CHECK(look(batch, opened) == prospect::later);
+    CHECK(claim_all(batch, batch.at()) == 10);
+    CHECK(batch.close() == 10);
+    CHECK_FALSE(batch.adopt(opened));
+  }
+  SECTION("somebody else") {
+    const taken all = split(batch);
+    CHECK(all.some);
+    CHECK(all.first == 10);
+    CHECK(all.last == 20);
+    CHECK_FALSE(batch.adopt(opened));
+    CHECK_FALSE(split(batch).some);
+    CHECK(look(batch, opened) == prospect::nothing);
+  }
 }
 
 TEST_CASE("the task that the owner runs, or is about to run, is never taken") {
   splittable_range batch;
   batch.open(0, 1, opened);
-  CHECK(split(batch).how == splitting::nothing_left);
+  CHECK(!split(batch).some);
   CHECK(batch.claim(0));
-  CHECK(split(batch).how == splitting::nothing_left);
+  CHECK(!split(batch).some);
   CHECK_FALSE(batch.claim(1));
   CHECK(batch.close() == 1);
 }
 
 TEST_CASE("the second half of the tasks that have not begun is taken") {
-  if (!ranges_can_split()) return;
   splittable_range batch;
   batch.open(0, 101, opened);
   CHECK(batch.claim(0));
   taken part = split(batch);
-  CHECK(part.how == splitting::done);
+  CHECK(part.some);
   CHECK(part.first == 51);
   CHECK(part.last == 101);
   part = split(batch);
@@ -143,21 +240,19 @@ TEST_CASE("the second half of the tasks that have not begun is taken") {
 }
 
 TEST_CASE("the last task that has not begun can be taken") {
-  if (!ranges_can_split()) return;
   splittable_range batch;
   batch.open(5, 7, opened);
   CHECK(batch.claim(5));
   const taken part = split(batch);
-  CHECK(part.how == splitting::done);
+  CHECK(part.some);
   CHECK(part.first == 6);
   CHECK(part.last == 7);
-  CHECK(split(batch).how == splitting::nothing_left);
+  CHECK(!split(batch).some);
   CHECK_FALSE(batch.claim(6));
   CHECK(batch.close() == 1);
 }
 
 TEST_CASE("a batch is taken apart until only the task that has begun is left") {
-  if (!ranges_can_split()) return;
   splittable_range batch;
   constexpr std::size_t tasks = 1000;
   batch.open(0, tasks, opened);
@@ -165,7 +260,7 @@ TEST_CASE("a batch is taken apart until only the task that has begun is left") {
   std::size_t end = tasks;
   while (true) {
     const taken part = split(batch);
-    if (part.how != splitting::done) break;
+    if (!part.some) break;
     REQUIRE(part.first < part.last);
     REQUIRE(part.last == end);
     end = part.first;
@@ -176,10 +271,9 @@ TEST_CASE("a batch is taken apart until only the task that has begun is left") {
 }
 
 TEST_CASE("a batch that was opened again gives nothing of the one before") {
-  if (!ranges_can_split()) return;
   splittable_range batch;
   batch.open(0, 100, opened);
-  CHECK(split(batch).how == splitting::done);
+  CHECK(split(batch).some);
   static_cast<void>(batch.close());
   batch.open(200, 204, opened);
   CHECK(batch.claim(200));
@@ -189,13 +283,7 @@ TEST_CASE("a batch that was opened again gives nothing of the one before") {
   CHECK(claim_all(batch, 201) == 1);
 }
 
-TEST_CASE("a barrier in all threads is there always, or never") {
-  const bool can = ranges_can_split();
-  for (int i = 0; i < 10; ++i) CHECK(barrier_in_all_threads() == can);
-}
-
 TEST_CASE("whatever owner and thieves do at the same time, every task runs exactly once", "[slow]") {
-  if (!ranges_can_split()) return;
   // Many short rounds: owner and thieves meet most often at the borders of a batch.
   constexpr std::size_t tasks = 200'000;
   constexpr int thieves = 3;
@@ -210,7 +298,7 @@ TEST_CASE("whatever owner and thieves do at the same time, every task runs exact
       others.emplace_back([&] {
         while (!over.load(std::memory_order_acquire)) {
           const taken part = split(batch);
-          if (part.how != splitting::done) continue;
+          if (!part.some) continue;
           for (std::size_t index = part.first; index < part.last; ++index) run(index);
           stolen.fetch_add(part.last - part.first, std::memory_order_relaxed);
         }
@@ -221,7 +309,12 @@ TEST_CASE("whatever owner and thieves do at the same time, every task runs exact
       const std::size_t last = first + length < tasks ? first + length : tasks;
       batch.open(first, last, opened);
       std::size_t index = first;
-      for (; batch.claim(index); ++index) run(index);
+      for (bool more = true; more;) {
+        // One by one, and four at a time, in turn.
+        for (int i = 0; i < 3 && (more = batch.claim(index)); ++i, ++index) run(index);
+        if (!more || !batch.claim(index, index + 3)) continue;
+        for (const std::size_t end = index + 4; index != end; ++index) run(index);
+      }
       const std::size_t left = batch.close();
       REQUIRE(index - first == left);
       own += left;
@@ -236,7 +329,6 @@ TEST_CASE("whatever owner and thieves do at the same time, every task runs exact
 }
 
 TEST_CASE("what is taken can be taken apart by others in turn", "[slow]") {
-  if (!ranges_can_split()) return;
   constexpr std::size_t tasks = 500'000;
   constexpr std::size_t workers = 4;
   std::vector<std::atomic<unsigned char>> times(tasks);
@@ -255,7 +347,7 @@ TEST_CASE("what is taken can be taken apart by others in turn", "[slow]") {
       for (std::size_t victim = me + 1; done.load(std::memory_order_acquire) < tasks; ++victim) {
         if (victim % workers == me) continue;
         const taken part = split(batches[victim % workers]);
-        if (part.how != splitting::done) continue;
+        if (!part.some) continue;
         batches[me].open(part.first, part.last, opened);
         work_off(me);
       }
@@ -269,7 +361,6 @@ TEST_CASE("what is taken can be taken apart by others in turn", "[slow]") {
 }
 
 TEST_CASE("what the owner wrote before it opened a batch, whoever takes of it may read") {
-  if (!ranges_can_split()) return;
   constexpr std::size_t rounds = 200;
   constexpr std::size_t length = 100;
   std::vector<std::size_t> input(rounds * length);
@@ -279,7 +370,7 @@ TEST_CASE("what the owner wrote before it opened a batch, whoever takes of it ma
   std::thread thief([&] {
     while (!over.load(std::memory_order_relaxed)) {
       const taken part = split(batch);
-      if (part.how != splitting::done) continue;
+      if (!part.some) continue;
       for (std::size_t index = part.first; index < part.last; ++index) output[index] = input[index] + 1;
     }
   });

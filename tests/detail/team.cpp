@@ -3,7 +3,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -12,7 +11,6 @@
 #include <support/catch.hpp>
 #include <support/plain_jobs.hpp>
 
-using manyhands::detail::crew;
 using manyhands::detail::team;
 using manyhands::detail::team_call;
 
@@ -20,17 +18,9 @@ namespace {
 
 /// Runs a call in a team of its own.
 void run_alone(manyhands::jobs& work, const manyhands::plan& how, int helpers) {
-  crew& all = crew::get();
-  std::unique_lock lock(all.mutex());
-  const auto squad = std::make_shared<team>(helpers);
-  all.open(helpers);
-  team_call call(*squad, nullptr, work, how);
-  if (work.complete()) {
-    squad->run(call, lock);
-  } else {
-    squad->run_streaming(call, lock);
-  }
-  all.close(squad, helpers);
+  team squad(helpers);
+  team_call call(squad, nullptr, work, how);
+  squad.run(call);
 }
 
 }  // namespace
@@ -77,11 +67,10 @@ TEST_CASE("a call inside of a task is served by the same team") {
   std::atomic<int> inner_runs = 0;
   plain_jobs outer(20, [&](std::size_t) {
     team_call* const around = team::active();
-    std::unique_lock lock(crew::get().mutex());
     plain_jobs inner(30, [&](std::size_t) { ++inner_runs; });
-    team_call call(around->squad, around, inner, {.workers = 3});
-    around->squad.run(call, lock);
-    lock.unlock();
+    const manyhands::plan how{.workers = 3};
+    team_call call(around->squad, around, inner, how);
+    around->squad.run(call);
     if (team::active() != around) inner_runs = -1000000;
   });
   run_alone(outer, {.workers = 3}, 2);

@@ -1,11 +1,14 @@
 #include <manyhands/detail/team_call.hpp>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -13,41 +16,46 @@
 #include <support/catch.hpp>
 #include <support/plain_jobs.hpp>
 
+using manyhands::plan;
 using manyhands::detail::team;
 using manyhands::detail::team_call;
 
 namespace {
 
 const auto nothing = [](std::size_t) {};
+const plan two{.workers = 2};
+const plan three{.workers = 3};
+const plan four{.workers = 4};
+const plan six{.workers = 6};
 
 }  // namespace
 
 TEST_CASE("a call has no more seats than workers, nor than tasks when it knows them") {
   team squad(3);
-  plain_jobs two(2, nothing);
+  plain_jobs pair(2, nothing);
   plain_jobs many(100, nothing);
   plain_jobs unread(100, nothing, 1);
-  REQUIRE(team_call(squad, nullptr, two, {.workers = 4}).seats() == 2);
-  REQUIRE(team_call(squad, nullptr, many, {.workers = 4}).seats() == 4);
-  REQUIRE(team_call(squad, nullptr, unread, {.workers = 4}).seats() == 4);
+  REQUIRE(team_call(squad, nullptr, pair, four).seats() == 2);
+  REQUIRE(team_call(squad, nullptr, many, four).seats() == 4);
+  REQUIRE(team_call(squad, nullptr, unread, four).seats() == 4);
 }
 
 TEST_CASE("the caller counts among the workers, but for an outermost call that still reads") {
   team squad(3);
   plain_jobs known(100, nothing);
   plain_jobs unread(100, nothing, 1);
-  team_call outer(squad, nullptr, known, {.workers = 2});
+  team_call outer(squad, nullptr, known, two);
   REQUIRE(outer.caller_works);
-  REQUIRE_FALSE(team_call(squad, nullptr, unread, {.workers = 2}).caller_works);
-  REQUIRE(team_call(squad, &outer, unread, {.workers = 2}).caller_works);
+  REQUIRE_FALSE(team_call(squad, nullptr, unread, two).caller_works);
+  REQUIRE(team_call(squad, &outer, unread, two).caller_works);
 }
 
 TEST_CASE("a thread in a nested call counts in all calls around it") {
   team squad(5);
   plain_jobs work(100, nothing);
-  team_call outer(squad, nullptr, work, {.workers = 6});
-  team_call middle(squad, &outer, work, {.workers = 2});
-  team_call inner(squad, &middle, work, {.workers = 6});
+  team_call outer(squad, nullptr, work, six);
+  team_call middle(squad, &outer, work, two);
+  team_call inner(squad, &middle, work, six);
   REQUIRE(inner.is_below(&middle));
   REQUIRE(inner.is_below(&outer));
   REQUIRE_FALSE(outer.is_below(&inner));
@@ -67,7 +75,7 @@ TEST_CASE("a thread in a nested call counts in all calls around it") {
 TEST_CASE("a thread that comes again gets its own seat, another one a seat of its own") {
   team squad(5);
   plain_jobs work(100, nothing);
-  team_call call(squad, nullptr, work, {.workers = 4});
+  team_call call(squad, nullptr, work, four);
   const team_call::sitting mine = call.sit_down(&call);
   REQUIRE(mine.first_time);
   REQUIRE(mine.at.number == 0);
@@ -89,7 +97,7 @@ TEST_CASE("no more threads run an initializer than a call has workers, others ma
   CAPTURE(binds);
   team squad(5);
   plain_jobs work(100, nothing, 100, binds ? std::function<void()>([] {}) : nullptr);
-  team_call call(squad, nullptr, work, {.workers = 3});
+  team_call call(squad, nullptr, work, three);
   REQUIRE(call.binds == binds);
   int admitted = 0;
   std::vector<std::thread> threads;  // all of them live at once: ids are not used again
@@ -114,7 +122,8 @@ TEST_CASE("no more threads run an initializer than a call has workers, others ma
 TEST_CASE("a call that allows for any number of workers makes room for those who come") {
   team squad(5);
   plain_jobs unread(100, nothing, 1);
-  team_call call(squad, nullptr, unread, {.workers = std::numeric_limits<int>::max()});
+  const plan many{.workers = std::numeric_limits<int>::max()};
+  team_call call(squad, nullptr, unread, many);
   REQUIRE(call.has_room(nullptr));
   REQUIRE(call.sit_down(nullptr).at.number == 0);
   REQUIRE(call.has_room(nullptr));
@@ -123,48 +132,105 @@ TEST_CASE("a call that allows for any number of workers makes room for those who
 TEST_CASE("a worker runs every task, in order, whatever the batch") {
   const manyhands::batch_size batch =
       GENERATE(manyhands::batch_size(manyhands::automatic), manyhands::batch_size(1), manyhands::batch_size(7));
+  const bool read = GENERATE(false, true);
+  CAPTURE(read);
   team squad(0);
   std::vector<std::size_t> ran;
-  plain_jobs work(1000, [&](std::size_t index) { ran.push_back(index); });
-  team_call call(squad, nullptr, work, {.workers = 2, .batch = batch});
+  plain_jobs work(
+      1000, [&](std::size_t index) { ran.push_back(index); }, read ? std::optional<std::size_t>(1) : std::nullopt);
+  while (!work.complete()) static_cast<void>(work.read(1));
+  const plan how{.workers = 2, .batch = batch};
+  team_call call(squad, nullptr, work, how);
   std::condition_variable moved;
   const team_call::sitting seat = call.sit_down(&call);
-  call.run_batches(seat.at, {}, 1, moved);
-  REQUIRE(ran.size() == (batch.is_automatic() ? 1 : batch.count()));
-  call.run_batches(seat.at, {}, manyhands::no_index, moved);
+  if (call.in_parts) {
+    const manyhands::index_range all = work.next(manyhands::no_index);
+    seat.at.batch.open(all.first, all.last, team_call::clock::now());
+    call.run_parts(seat.at, team_call::clock::now());
+  } else {
+    call.run_tasks(seat.at, 1, moved);
+    REQUIRE(ran.size() == batch.count());
+    call.run_tasks(seat.at, manyhands::no_index, moved);
+  }
   REQUIRE(ran.size() == 1000);
   REQUIRE(std::is_sorted(ran.begin(), ran.end()));
   call.stand_up(seat.at, &call);
-  REQUIRE(call.look().call == nullptr);
-  REQUIRE_FALSE(call.look().later);
+  REQUIRE(call.look(team_call::clock::now()).call == nullptr);
+  REQUIRE_FALSE(call.look(team_call::clock::now()).later);
+  REQUIRE_FALSE(call.has_tasks());
+}
+
+TEST_CASE("tasks are shared out to all seats in equal parts, and whoever sits there has its own") {
+  team squad(3);
+  std::vector<std::thread::id> ran(103);
+  plain_jobs work(103, [&](std::size_t index) { ran[index] = std::this_thread::get_id(); });
+  team_call call(squad, nullptr, work, four);
+  std::condition_variable moved;
+  const auto now = team_call::clock::now();
+  const team_call::sitting mine = call.sit_down(&call);
+  const manyhands::index_range all = work.next(manyhands::no_index);
+  mine.at.batch.open(all.first, all.last, now);
+  call.share_out(now);
+  REQUIRE(mine.at.batch.left() == 26);
+  REQUIRE(call.look(now).call == &call);
+  REQUIRE(call.has_tasks());
+  // One other comes: it has its own part, then what nobody came for, then perhaps of the caller's.
+  std::thread::id helper;
+  std::thread([&] {
+    helper = std::this_thread::get_id();
+    const team_call::sitting other = call.sit_down(nullptr);
+    call.run_tasks(other.at, manyhands::no_index, moved);
+    call.stand_up(other.at, nullptr);
+  }).join();
+  for (std::size_t index = 26; index < 103; ++index) REQUIRE(ran[index] == helper);
+  call.run_parts(mine.at, now);
+  for (const std::thread::id& one : ran) REQUIRE(one != std::thread::id());
+  REQUIRE_FALSE(call.has_tasks());
+}
+
+TEST_CASE("fewer tasks than workers are shared out, too") {
+  team squad(5);
+  std::atomic<int> runs = 0;
+  plain_jobs work(3, [&](std::size_t) { ++runs; });
+  team_call call(squad, nullptr, work, six);
+  const auto now = team_call::clock::now();
+  const team_call::sitting mine = call.sit_down(&call);
+  const manyhands::index_range all = work.next(manyhands::no_index);
+  mine.at.batch.open(all.first, all.last, now);
+  call.share_out(now);
+  REQUIRE(mine.at.batch.left() == 1);
+  call.run_parts(mine.at, now);
+  REQUIRE(runs == 3);
 }
 
 TEST_CASE("an idle thread finds the rest of a batch that goes on for long") {
-  if (!manyhands::detail::ranges_can_split()) return;  // then there are no batches of several tasks
   team squad(1);
   std::vector<std::atomic<int>> runs(1000);
   team_call* open = nullptr;
-  team_call::chance chance;
+  std::atomic<int> helped = -1;
   plain_jobs work(1000, [&](std::size_t index) {
     ++runs[index];
-    if (chance.call != nullptr || open->work.waiting() > 0) return;
-    // The last batch of all has begun: play the idle thread that looks for something to do.
-    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (std::chrono::steady_clock::now() < patience) {
-      chance = open->look();
-      if (chance.call != nullptr || !chance.later) break;
-    }
+    if (index != 500 || helped >= 0) return;
+    // The batch stands still: play the idle thread that looks for something to do.
+    std::thread([&] {
+      const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+      while (open->look(team_call::clock::now()).call == nullptr && std::chrono::steady_clock::now() < patience) {
+      }
+      std::condition_variable moved;
+      const team_call::sitting seat = open->sit_down(nullptr);
+      open->run_tasks(seat.at, manyhands::no_index, moved);
+      open->stand_up(seat.at, nullptr);
+      helped = 0;
+      for (std::size_t each = 501; each < 1000; ++each) helped += runs[each];
+    }).join();
   });
-  // One worker takes half of what is left at a time.
-  team_call call(squad, nullptr, work, {.workers = 1});
+  team_call call(squad, nullptr, work, two);
   open = &call;
-  std::condition_variable moved;
-  const team_call::sitting seat = call.sit_down(&call);
-  call.run_batches(seat.at, {}, manyhands::no_index, moved);
-  if (chance.call != nullptr) {
-    REQUIRE(chance.stolen.last == 1000);
-    for (std::size_t index = 0; index < 1000; ++index) REQUIRE(runs[index] == (index < chance.stolen.first ? 1 : 0));
-    call.run_batches(seat.at, chance.stolen, manyhands::no_index, moved);
-  }
+  const auto now = team_call::clock::now();
+  const team_call::sitting mine = call.sit_down(&call);
+  const manyhands::index_range all = work.next(manyhands::no_index);
+  mine.at.batch.open(all.first, all.last, now);
+  call.run_parts(mine.at, now);
+  REQUIRE(helped > 0);
   for (const std::atomic<int>& one : runs) REQUIRE(one == 1);
 }

@@ -6,34 +6,82 @@
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
-#include <deque>
+#include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
-#include <utility>
+#include <thread>
 #include <vector>
+
+#include <manyhands/detail/barrier.hpp>
+#include <manyhands/detail/quiet_calls.hpp>
 
 namespace manyhands::detail {
 
-/// Work that helper threads can take part in.
+/// Tells the processor that the thread spins.
+inline void spin_pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Spins for up to `time`, until `done()`. Lets others have the processor in between: beside another load a plain spin makes whoever is
+/// waited for come later.
+template <class Done>
+bool spin_until(std::chrono::nanoseconds time, Done&& done) noexcept {
+  const auto end = std::chrono::steady_clock::now() + time;
+  for (;;) {
+    for (int pauses = 0; pauses < 32; ++pauses) {
+      if (done()) return true;
+      spin_pause();
+    }
+    if (std::chrono::steady_clock::now() >= end) return false;
+    std::this_thread::yield();
+  }
+}
+
+/// Work that helper threads can take part in. All members are guarded by the crew's mutex.
 class employer {
  public:
-  employer() = default;
+  explicit employer(int most_helpers) noexcept : most_helpers_(most_helpers) {}
   employer(const employer&) = delete;
   employer& operator=(const employer&) = delete;
 
-  /// Works in the calling thread until there is nothing to do. `lock` is the crew's: held when called, and when it returns.
-  virtual void help(std::unique_lock<std::mutex>& lock) noexcept = 0;
+  enum class finding : std::uint8_t {
+    nothing,  ///< nothing to do
+    later,    ///< there may be soon
+    work      ///< there was something, and it is done
+  };
+  /// Lets the calling thread do something, if there is anything. `lock` is the crew's: held when called, and when it returns.
+  virtual finding help(std::unique_lock<std::mutex>& lock) noexcept = 0;
+  /// Whether there will be work that only the calling thread can do.
+  [[nodiscard]] virtual bool depends_on_this_thread() const noexcept = 0;
 
  protected:
   ~employer() = default;
+  /// Whether helpers can find it.
+  [[nodiscard]] bool is_open() const noexcept { return open_; }
+
+ private:
+  friend class crew;
+
+  const int most_helpers_;
+  int helpers_ = 0;
+  int coming_ = 0;  // helpers that were asked for, and that have neither come nor found that there is nothing left
+  bool open_ = false;
+  employer* next_ = nullptr;
 };
 
 /// The process's helper threads: as many as the open calls may use at the same time, started when first needed, kept for later calls.
 ///
-/// Each is an Asio pool of one thread. They sleep in the kernel while nobody employs them. One mutex guards the crew and the calls of all
-/// its employers: it is held for a few instructions per batch at most, never while a task runs.
+/// Each is an Asio pool of one thread. They stay awake for a moment when there is nothing to do, then sleep in the kernel. One mutex guards
+/// the crew and the calls of all its employers: it is held for a few instructions per call and helper, never while a task runs.
 class crew {
  public:
   /// The crew of this process: after a fork the child gets a new one, since the threads of the old one are not there.
@@ -44,50 +92,123 @@ class crew {
 
   [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
 
-  // --- all below with the mutex held
-
-  /// Lets up to `most` threads be employed by somebody, from now on until `close`.
-  void open(int most) noexcept { needed_ += most; }
-  void close(const std::shared_ptr<employer>& who, int most) noexcept {
-    needed_ -= most;
-    std::erase_if(wanted_, [&](const order& one) { return one.who == who; });
+  /// The quiet calls of the calling thread, null where they are not watched: then nothing may be run quietly. Somebody keeps watch for a
+  /// while after helpers were last needed.
+  [[nodiscard]] quiet_calls* watched_calls() noexcept {
+    if (!on_watch_.load(std::memory_order_relaxed)) return nullptr;
+    watched* const mine = watched::of_this_thread();
+    return mine != nullptr && mine->owner == this ? &mine->calls : enlist();
+  }
+  /// To be asked after a call was opened there: false if there was nobody left to see it.
+  [[nodiscard]] bool on_watch() const noexcept {
+    // The fence that belongs to it is sent by who leaves the watch.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return on_watch_.load(std::memory_order_relaxed);
   }
 
-  /// Asks for so many more helpers. Where the system gives no more threads, fewer come; nobody may rely on any.
-  void want(const std::shared_ptr<employer>& who, int helpers) noexcept {
+  /// Counts up whenever helpers shall look again. Read without the mutex, too.
+  [[nodiscard]] std::uint64_t news() const noexcept { return news_.load(std::memory_order_relaxed); }
+
+  // --- all below with the mutex held
+
+  /// Lets helpers find work there, from now on until `close`.
+  void open(employer& who) noexcept {
+    if (who.open_) return;
+    who.open_ = true;
+    needed_ += who.most_helpers_;
+    who.next_ = employers_;
+    employers_ = &who;
+  }
+  void close(employer& who) noexcept {
+    if (!who.open_) return;
+    employer** link = &employers_;
+    while (*link != &who) link = &(*link)->next_;
+    *link = who.next_;
+    who.open_ = false;
+    needed_ -= who.most_helpers_;
+    forget_coming(who);
+  }
+
+  /// Asks for so many more helpers, within the employer's limit. Where the system gives no more threads, fewer come; nobody may rely on
+  /// any.
+  void want(employer& who, std::size_t helpers) noexcept {
+    tell();
+    const int room = std::max(who.most_helpers_ - who.helpers_ - who.coming_, 0);
+    const int wanted = static_cast<int>(std::min(helpers, static_cast<std::size_t>(room)));
+    who.coming_ += wanted;
+    coming_ += wanted;
     try {
-      for (; helpers > 0; --helpers) {
-        wanted_.push_back({who});
-        if (waking_ >= static_cast<int>(wanted_.size())) continue;
-        if (!idle_.empty()) {
+      for (long long missing = coming_ - lingering_ - waking_; missing > 0; --missing) {
+        if (napping_) {
+          napping_ = false;
+          ++waking_;
+          nap_.notify_one();
+        } else if (!idle_.empty()) {
           boost::asio::thread_pool& thread = *idle_.back();
           idle_.pop_back();
           wake(thread);
         } else if (static_cast<long long>(threads_.size()) < needed_) {
           hire();
+        } else {
+          break;  // every thread is at work, or on its way back and looks around before it sleeps
         }
-        // Else every thread is on its way back from a call that has ended, and looks here before it sleeps.
       }
     } catch (const std::exception&) {  // the system gives no more threads, or no memory for one
       understaffed_ = true;
     }
   }
-  /// How many requests of `who` are still open.
-  [[nodiscard]] int open_requests(const employer& who) const noexcept {
-    return static_cast<int>(std::count_if(wanted_.begin(), wanted_.end(), [&](const order& one) { return one.who.get() == &who; }));
+  /// Lets helpers that have nothing to do look around again.
+  void tell() noexcept {
+    news_.store(news_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    if (waiting_ > 0) waited_.notify_all();
   }
   /// Whether the system has refused to start a thread.
   [[nodiscard]] bool understaffed() const noexcept { return understaffed_; }
 
  private:
-  struct order {
-    std::shared_ptr<employer> who;
+  using finding = employer::finding;
+
+  // For so long helpers look for work before they sleep: to wake them takes the caller as long as many a call.
+  static constexpr std::chrono::microseconds lingering_time{50};
+  // While there may be something soon, so long between two looks.
+  static constexpr std::chrono::microseconds polling_time{3};
+  // A quiet call may be this much older than its caller believes.
+  static constexpr std::chrono::milliseconds nap{1};
+  // The watch ends after so many naps without any call: a program that is idle wakes nobody.
+  static constexpr int most_idle_naps = 20;
+
+  /// One thread's quiet calls, and the crew that looks at them.
+  struct watched {
+    watched() = default;
+    watched(const watched&) = delete;
+    watched& operator=(const watched&) = delete;
+    ~watched() {
+      of_this_thread() = nullptr;
+      has_ended() = true;
+      // Not that of a crew which the thread has left behind by a fork: somebody may have held its mutex.
+      if (owner != instance().load(std::memory_order_acquire)) return;
+      const std::lock_guard lock(owner->mutex_);
+      std::erase(owner->watched_, this);
+    }
+
+    static watched*& of_this_thread() noexcept {
+      static thread_local constinit watched* mine = nullptr;
+      return mine;
+    }
+    /// Calls may be made even while the thread's variables are destroyed.
+    static bool& has_ended() noexcept {
+      static thread_local constinit bool ended = false;
+      return ended;
+    }
+
+    crew* owner = nullptr;
+    quiet_calls calls;
   };
 
   crew() = default;
 
   static std::atomic<crew*>& instance() noexcept {
-    static std::atomic<crew*> current{nullptr};
+    static constinit std::atomic<crew*> current{nullptr};
     return current;
   }
   static crew& create() {
@@ -113,21 +234,124 @@ class crew {
   void serve(boost::asio::thread_pool& thread) noexcept {
     std::unique_lock lock(mutex_);
     --waking_;
-    while (!wanted_.empty()) {
-      const std::shared_ptr<employer> who = std::move(wanted_.front().who);
-      wanted_.pop_front();
-      who->help(lock);
+    for (;;) {
+      const finding found = look_around(lock);
+      if (found == finding::work) continue;
+      if (linger(lock, found == finding::later ? polling_time : lingering_time) || found == finding::later) continue;
+      if (depends_on_this_thread()) {
+        ++waiting_;
+        waited_.wait(lock);
+        --waiting_;
+      } else if (!keep_watch(lock)) {
+        break;
+      }
     }
     idle_.push_back(&thread);
   }
 
+  void forget_coming(employer& who) noexcept {
+    coming_ -= who.coming_;
+    who.coming_ = 0;
+  }
+  /// Works for the one that has the fewest helpers, if for anybody.
+  finding look_around(std::unique_lock<std::mutex>& lock) noexcept {
+    bool later = false;
+    constexpr int none = std::numeric_limits<int>::max();
+    for (int helpers = 0, more = none; helpers != none; helpers = more, more = none) {
+      for (employer* each = employers_; each != nullptr; each = each->next_) {
+        if (each->helpers_ > helpers) more = std::min(more, each->helpers_);
+        if (each->helpers_ != helpers || helpers >= each->most_helpers_) continue;
+        const finding found = help(*each, lock);
+        if (found == finding::work) return found;
+        later = later || found == finding::later;
+      }
+    }
+    return later ? finding::later : finding::nothing;
+  }
+  finding help(employer& who, std::unique_lock<std::mutex>& lock) noexcept {
+    ++who.helpers_;
+    if (who.coming_ > 0) {
+      --who.coming_;
+      --coming_;
+    }
+    const finding found = who.help(lock);
+    --who.helpers_;
+    // Whoever comes now finds nothing either.
+    if (found == finding::nothing) forget_coming(who);
+    return found;
+  }
+
+  /// Waits a moment for news, without sleeping. False where there was none.
+  bool linger(std::unique_lock<std::mutex>& lock, std::chrono::microseconds time) noexcept {
+    const std::uint64_t before = news();
+    ++lingering_;
+    lock.unlock();
+    static_cast<void>(spin_until(time, [&] { return news() != before; }));
+    lock.lock();
+    --lingering_;
+    return news() != before;
+  }
+  [[nodiscard]] bool depends_on_this_thread() const noexcept {
+    for (const employer* each = employers_; each != nullptr; each = each->next_) {
+      if (each->depends_on_this_thread()) return true;
+    }
+    return false;
+  }
+
+  /// Looks after quiet calls, for as long as there are any, or news. False where it was for nothing.
+  bool keep_watch(std::unique_lock<std::mutex>& lock) noexcept {
+    if (on_watch_.load(std::memory_order_relaxed) || !has_barrier_in_all_threads()) return false;
+    on_watch_.store(true, std::memory_order_relaxed);
+    const std::uint64_t before = news();
+    for (int idle_naps = 0; idle_naps < most_idle_naps && news() == before;) {
+      napping_ = true;
+      static_cast<void>(nap_.wait_for(lock, nap));
+      if (!napping_) --waking_;  // it was woken
+      napping_ = false;
+      idle_naps = look_at_quiet_calls(false) == quiet_calls::activity::none ? idle_naps + 1 : 0;
+    }
+    on_watch_.store(false, std::memory_order_relaxed);
+    // Who opens a call from now on sees that; those opened before the barrier we see.
+    static_cast<void>(barrier_in_all_threads());
+    look_at_quiet_calls(true);
+    return news() != before;
+  }
+  quiet_calls::activity look_at_quiet_calls(bool all) noexcept {
+    auto most = quiet_calls::activity::none;
+    for (watched* each : watched_) most = std::max(most, each->calls.look(all));
+    return most;
+  }
+  quiet_calls* enlist() noexcept {
+    if (watched::has_ended()) return nullptr;
+    static thread_local watched mine;
+    try {
+      const std::lock_guard lock(mutex_);
+      watched_.push_back(&mine);
+    } catch (const std::exception&) {
+      return nullptr;
+    }
+    mine.owner = this;
+    watched::of_this_thread() = &mine;
+    return &mine.calls;
+  }
+
   std::mutex mutex_;
+  std::atomic<bool> on_watch_{false};   // somebody looks at quiet calls
+  std::atomic<std::uint64_t> news_{0};  // written with the mutex held
+
   // All below is guarded by mutex_.
   std::vector<std::unique_ptr<boost::asio::thread_pool>> threads_;
   std::vector<boost::asio::thread_pool*> idle_;  // the last one to fall asleep wakes first: its caches are warmest
-  std::deque<order> wanted_;
-  int waking_ = 0;        // posted, and not yet at work: they take whatever is wanted when they come
+  employer* employers_ = nullptr;
+  std::vector<watched*> watched_;
+  std::condition_variable nap_;
+  std::condition_variable waited_;
   long long needed_ = 0;  // several calls may ask for more helpers than an int counts
+  long long coming_ = 0;  // of all employers
+  int waking_ = 0;        // woken, and not yet there: they look around when they come
+  int lingering_ = 0;     // awake, and they see news by themselves
+  int waiting_ = 0;       // for `waited_`
+  bool napping_ = false;  // the one on watch sleeps for a moment
   bool understaffed_ = false;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <exception>
@@ -59,7 +60,7 @@ template <class Slots>
 class slot_jobs final : public jobs {
  public:
   /// `shares_memory` as in `backend_traits`: results come to their places by `run`, not by `load`.
-  slot_jobs(const call_facts& facts, Slots& slots, bool shares_memory) : jobs(facts), slots_(slots), roomy_(shares_memory) {
+  slot_jobs(const call_facts& facts, Slots& slots, bool shares_memory) : jobs(facts, &remembered_), slots_(slots), roomy_(shares_memory) {
     if (roomy_) slots_.make_room(slots_.ready());
     publish(slots_.ready(), slots_.complete());
   }
@@ -68,7 +69,11 @@ class slot_jobs final : public jobs {
     for (std::size_t index = tasks.first; index != tasks.last && index < limit(); ++index) run_one(index);
   }
   void run_splittable(splittable_range& tasks) noexcept override {
-    for (std::size_t index = tasks.first(); tasks.claim(index) && index < limit(); ++index) run_one(index);
+    std::size_t index = tasks.at();
+    while (run_singly(tasks, index)) {
+      while (run_in_strips(tasks, index)) {
+      }
+    }
   }
   void fail(std::size_t index, std::exception_ptr cause) noexcept override {
     if constexpr (Slots::keeps_errors) {
@@ -134,6 +139,50 @@ class slot_jobs final : public jobs {
   void rethrow() const { errors_.rethrow(); }
 
  private:
+  // So many tasks in a row are timed together.
+  static constexpr std::size_t stretch = 16384;
+  // Where each has taken less than this, they are claimed a few at a time: claiming one takes as long as that.
+  static constexpr std::chrono::nanoseconds next_to_nothing{2 * stretch};
+  static constexpr std::size_t strip = 4;
+
+  /// Runs tasks from `index` on. True after a stretch of such that take next to no time, false when no more are to be run here.
+  bool run_singly(splittable_range& tasks, std::size_t& index) noexcept {
+    for (;;) {
+      const bool timed = tasks.left() > stretch;
+      const auto begin = timed ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+      for (const std::size_t end = index + stretch; index != end; ++index) {
+        if (!tasks.claim(index) || index >= limit()) return false;
+        run_one(index);
+      }
+      if (timed && std::chrono::steady_clock::now() - begin < next_to_nothing) return true;
+    }
+  }
+  /// Runs a stretch in strips. True if those took next to no time, too.
+  bool run_in_strips(splittable_range& tasks, std::size_t& index) noexcept {
+    const auto begin = std::chrono::steady_clock::now();
+    for (const std::size_t end = index + stretch; index != end;) {
+      if (index + strip > limit() || !tasks.claim(index, index + (strip - 1)) || !run_strip(index)) return false;
+    }
+    return std::chrono::steady_clock::now() - begin < next_to_nothing;
+  }
+  /// False after a failure: where it does not end the call, what is left of the strip is claimed again.
+  bool run_strip(std::size_t& first) noexcept {
+    std::size_t index = first;
+    const std::size_t end = first + strip;
+    try {
+      for (; index != end; ++index) {
+        here.task = index;
+        slots_.run(index);
+      }
+      first = end;
+      return true;
+    } catch (...) {
+      fail(index, std::current_exception());
+      first = index + 1;
+      return false;
+    }
+  }
+
   void run_one(std::size_t index) noexcept {
     here.task = index;
     try {
@@ -149,6 +198,8 @@ class slot_jobs final : public jobs {
     slots_.make_room(known());
     roomy_ = true;
   }
+
+  inline static constinit task_cost remembered_{};
 
   Slots& slots_;
   call_errors errors_;

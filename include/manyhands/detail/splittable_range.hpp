@@ -1,116 +1,219 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <mutex>
-#include <utility>
-
-#if defined(__linux__)
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
 
 #include <manyhands/config.hpp>
+#include <manyhands/detail/barrier.hpp>
 
 namespace manyhands::detail {
 
-/// Makes every running thread of this process pass a full memory barrier. False where the system cannot do it.
+/// Tasks that one worker, the owner, runs one by one, while others may take the tail that has not begun.
 ///
-/// membarrier(2): the rare side pays for the barrier, the frequent side needs only a compiler fence.
-[[nodiscard]] inline bool barrier_in_all_threads() noexcept {
-#if defined(__linux__)
-  static const bool registered = ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
-  return registered && ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-#else
-  return false;
-#endif
-}
-
-/// Whether `splittable_range::split` can ever succeed here.
-[[nodiscard]] inline bool ranges_can_split() noexcept {
-  static const bool possible = barrier_in_all_threads();
-  return possible;
-}
-
-/// A batch of tasks that its owner runs one by one, and of which others may take the tail that has not begun.
-///
-/// Claiming a task costs the owner two plain memory accesses. With a read-modify-write per task, empty tasks would take ten times as long.
+/// Claiming a task costs the owner two plain memory accesses: with a read-modify-write per task, empty tasks would take ten times as long.
+/// Whoever takes some pays for it with a barrier in all threads.
 class alignas(cache_line) splittable_range {
  public:
   using clock = std::chrono::steady_clock;
+  static constexpr std::size_t no_end = std::numeric_limits<std::size_t>::max();
+
+  /// A range whose owner has stood at one task for so long has met a long one: others may take the rest, whatever it seems to be worth.
+  static constexpr std::chrono::microseconds patience{20};
+  /// Whoever takes tasks takes at least so much time of the owner's, as far as one can tell. Less is not worth the barrier.
+  static constexpr std::chrono::microseconds worth_taking{10};
 
   // --- the owner
 
-  /// Starts a new batch.
-  void open(std::size_t first, std::size_t last, clock::time_point now) noexcept {
+  /// Starts with new tasks. The owner is given none from `pause` on until it resumes.
+  void open(std::size_t first, std::size_t last, clock::time_point now, std::size_t pause = no_end) noexcept {
     const std::lock_guard lock(mutex_);
-    first_ = first;
-    end_ = last;
-    begun_.store(first, std::memory_order_relaxed);
-    uncontested_.store(last, std::memory_order_relaxed);
-    opened_ = now;
+    owned_ = true;
+    set(first, last, now);
+    pause_ = pause;
+    uncontested_.store(std::min(last, pause), std::memory_order_relaxed);
   }
-  /// Ends the batch: nothing can be taken from it any more. Gives the number of tasks that were left to the owner.
+  /// Lets the owner go on beyond the pause it was stopped at.
+  void resume(std::size_t pause = no_end) noexcept {
+    const std::lock_guard lock(mutex_);
+    pause_ = pause;
+    uncontested_.store(std::min(end_.load(std::memory_order_relaxed), pause), std::memory_order_relaxed);
+  }
+  /// Cuts off the tasks behind the first `1/parts` of those that have not begun, and returns where they begin; they end at `last`.
+  std::size_t cut(std::size_t parts, std::size_t& last) noexcept {
+    const std::lock_guard lock(mutex_);
+    last = end_.load(std::memory_order_relaxed);
+    const std::size_t next = begun_.load(std::memory_order_relaxed);
+    if (next >= last) return last;
+    const std::size_t rest = last - next;
+    const std::size_t keeps = rest / parts + (rest % parts != 0 ? 1 : 0);
+    end_.store(next + keeps, std::memory_order_relaxed);
+    uncontested_.store(std::min(next + keeps, pause_), std::memory_order_relaxed);
+    return next + keeps;
+  }
+  /// Ends the range: nothing can be taken from it any more. Gives the number of tasks that were left to the owner.
   std::size_t close() noexcept {
     const std::lock_guard lock(mutex_);
-    return std::exchange(end_, 0) - first_;
+    owned_ = false;
+    return end_.exchange(0, std::memory_order_relaxed) - first_;
   }
   [[nodiscard]] std::size_t first() const noexcept { return first_; }
+  /// The task that was claimed last, or could not be.
+  [[nodiscard]] std::size_t at() const noexcept { return begun_.load(std::memory_order_relaxed); }
+  /// How many tasks are left from `at` on.
+  [[nodiscard]] std::size_t left() const noexcept {
+    const std::size_t end = end_.load(std::memory_order_relaxed);
+    return end - std::min(at(), end);
+  }
 
-  /// Whether the owner may run this task: false once the tasks from here on are done or taken. To be asked for each in turn.
-  [[nodiscard]] bool claim(std::size_t index) noexcept {
-    begun_.store(index, std::memory_order_relaxed);
-    // Against reordering by the compiler; the processor's is undone by the barrier that a thief sends.
-    std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (index < uncontested_.load(std::memory_order_relaxed)) return true;
+  /// Whether the owner may run this task: false once the tasks from here on are done, taken, or behind the pause. To be asked in turn.
+  [[nodiscard]] bool claim(std::size_t index) noexcept { return claim(index, index); }
+  /// The same for the tasks up to and including `last` together: nobody can take any of them then. False does not say which.
+  [[nodiscard]] bool claim(std::size_t index, std::size_t last) noexcept {
+    if (asymmetric_) {
+      begun_.store(last, std::memory_order_relaxed);
+      // Against reordering by the compiler; the processor's is undone by the barrier that a thief sends.
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+      begun_.exchange(last, std::memory_order_seq_cst);
+    }
+    if (last < uncontested_.load(std::memory_order_seq_cst)) return true;
+    return claim_slowly(index, last);
+  }
+
+  // --- who hands tasks out
+
+  /// Leaves tasks for an owner who has not come yet, and for anybody else.
+  void leave(std::size_t first, std::size_t last, clock::time_point now) noexcept {
     const std::lock_guard lock(mutex_);
-    if (index >= end_) return false;
-    uncontested_.store(end_, std::memory_order_relaxed);
+    owned_ = false;
+    set(first, last, now);
+    uncontested_.store(0, std::memory_order_relaxed);
+  }
+  /// Makes the calling thread the owner. False where nothing is left.
+  bool adopt(clock::time_point now) noexcept {
+    const std::lock_guard lock(mutex_);
+    const std::size_t end = end_.load(std::memory_order_relaxed);
+    if (first_ >= end) return false;
+    owned_ = true;
+    set(first_, end, now);
+    pause_ = no_end;
+    uncontested_.store(end, std::memory_order_relaxed);
     return true;
   }
 
   // --- anybody else
 
-  enum class splitting {
-    nothing_left,  ///< every task has begun
-    too_young,     ///< the batch may well end by itself
-    done           ///< `split` has taken tasks
-  };
+  /// How many tasks nobody has begun.
+  [[nodiscard]] std::size_t not_begun() const noexcept {
+    const std::size_t end = end_.load(std::memory_order_relaxed);
+    const std::size_t next = begun_.load(std::memory_order_relaxed) + (owned_.load(std::memory_order_relaxed) ? 1 : 0);
+    return end - std::min(next, end);
+  }
 
-  /// Takes the second half of the tasks that have not begun into `[first, last)`, at least one; only from a batch that was opened before
-  /// `before`.
-  splitting split(clock::time_point before, std::size_t& first, std::size_t& last) noexcept {
+  /// What is to be had.
+  enum class prospect : std::uint8_t {
+    nothing,  ///< every task has begun
+    later,    ///< the owner may well end by itself soon
+    some      ///< worth a `split`
+  };
+  /// A guess, made without disturbing anybody. `rest` is the number of tasks that can be had.
+  [[nodiscard]] prospect look(clock::time_point now, std::size_t& rest) noexcept {
+    const std::size_t begun = begun_.load(std::memory_order_relaxed);
+    rest = not_begun();
+    if (rest == 0) return prospect::nothing;
+    if (!owned_.load(std::memory_order_relaxed)) return prospect::some;
+    const auto age = static_cast<double>(now.time_since_epoch().count() - opened_.load(std::memory_order_relaxed));
+    const std::size_t done = begun - std::min(opened_at_.load(std::memory_order_relaxed), begun);
+    if (done > 0 && age > nanoseconds(worth_taking) / 2 &&
+        age / static_cast<double>(done) * static_cast<double>(rest) > nanoseconds(worth_taking)) {
+      return prospect::some;
+    }
+    if (seen_.load(std::memory_order_relaxed) != begun) {
+      seen_.store(begun, std::memory_order_relaxed);
+      seen_since_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+      return prospect::later;
+    }
+    const auto stands = static_cast<double>(now.time_since_epoch().count() - seen_since_.load(std::memory_order_relaxed));
+    return stands > nanoseconds(patience) ? prospect::some : prospect::later;
+  }
+
+  /// Takes the second half of the tasks that have not begun into `[first, last)`, at least one; all of them where no owner has come.
+  [[nodiscard]] bool split(std::size_t& first, std::size_t& last) noexcept {
     const std::lock_guard lock(mutex_);
-    if (begun_.load(std::memory_order_relaxed) + 1 >= end_) return splitting::nothing_left;
-    if (opened_ >= before) return splitting::too_young;
-    uncontested_.store(0, std::memory_order_relaxed);
-    if (!barrier_in_all_threads()) {
-      uncontested_.store(end_, std::memory_order_relaxed);
-      return splitting::nothing_left;
+    const std::size_t end = end_.load(std::memory_order_relaxed);
+    if (!owned_.load(std::memory_order_relaxed)) {
+      first = first_;
+      last = end;
+      end_.store(first_, std::memory_order_relaxed);
+      return first < last;
     }
-    // The owner has seen 0 and waits for the mutex, or had claimed a task before: then the barrier has shown us which. That one stays its
-    // own.
-    const std::size_t rest = begun_.load(std::memory_order_relaxed) + 1;
-    if (rest >= end_) {
-      uncontested_.store(end_, std::memory_order_relaxed);
-      return splitting::nothing_left;
+    if (begun_.load(std::memory_order_relaxed) + 1 >= end) return false;
+    const std::size_t before = uncontested_.exchange(0, std::memory_order_seq_cst);
+    if (asymmetric_ && !barrier_in_all_threads()) {
+      uncontested_.store(before, std::memory_order_relaxed);
+      return false;
     }
-    first = rest + (end_ - rest) / 2;
-    last = std::exchange(end_, first);
-    uncontested_.store(first, std::memory_order_relaxed);
-    return splitting::done;
+    // The owner has seen 0 and waits for the mutex, or had claimed tasks before: then the barrier has shown us which. They stay its own.
+    const std::size_t rest = begun_.load(std::memory_order_seq_cst) + 1;
+    if (rest >= end) {
+      uncontested_.store(before, std::memory_order_relaxed);
+      return false;
+    }
+    first = rest + (end - rest) / 2;
+    last = end;
+    end_.store(first, std::memory_order_relaxed);
+    uncontested_.store(std::min(first, pause_), std::memory_order_relaxed);
+    return true;
   }
 
  private:
-  std::atomic<std::size_t> begun_{0};        // the task that the owner runs or asks for
+  template <class Duration>
+  static constexpr double nanoseconds(Duration time) noexcept {
+    return static_cast<double>(std::chrono::nanoseconds(time).count());
+  }
+
+  void set(std::size_t first, std::size_t last, clock::time_point now) noexcept {
+    first_ = first;
+    end_.store(last, std::memory_order_relaxed);
+    begun_.store(first, std::memory_order_relaxed);
+    opened_at_.store(first, std::memory_order_relaxed);
+    opened_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+    seen_.store(first, std::memory_order_relaxed);
+    seen_since_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  }
+  [[nodiscard]] bool claim_slowly(std::size_t index, std::size_t last) noexcept {
+    const std::lock_guard lock(mutex_);
+    const std::size_t end = std::min(end_.load(std::memory_order_relaxed), pause_);
+    if (last < end) {
+      uncontested_.store(end, std::memory_order_relaxed);
+      return true;
+    }
+    begun_.store(index, std::memory_order_relaxed);
+    return false;
+  }
+
+  // Written and read by the owner for each task, by others seldom.
+  std::atomic<std::size_t> begun_{0};        // the last task that the owner runs or asks for
   std::atomic<std::size_t> uncontested_{0};  // the owner may run tasks below it without the mutex
-  std::size_t first_ = 0;                    // the owner's
-  std::mutex mutex_;
-  std::size_t end_ = 0;            // guarded by mutex_
-  clock::time_point opened_ = {};  // guarded by mutex_
+  const bool asymmetric_ = has_barrier_in_all_threads();
+
+  // Written under the mutex. The atomic ones are read without it where a guess will do.
+  alignas(cache_line) std::mutex mutex_;
+  std::size_t first_ = 0;
+  std::size_t pause_ = no_end;
+  std::atomic<std::size_t> end_{0};
+  std::atomic<bool> owned_{false};
+  std::atomic<std::size_t> opened_at_{0};
+  std::atomic<clock::rep> opened_{0};
+
+  // Where somebody who looked saw the owner stand, and since when.
+  std::atomic<std::size_t> seen_{0};
+  std::atomic<clock::rep> seen_since_{0};
 };
 
 }  // namespace manyhands::detail

@@ -6,82 +6,69 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/crew.hpp>
+#include <manyhands/detail/quiet_calls.hpp>
+#include <manyhands/detail/splittable_range.hpp>
 #include <manyhands/detail/team_call.hpp>
 #include <manyhands/schedule.hpp>
 
 namespace manyhands::detail {
 
-/// The threads of one outermost call and all calls nested in it: they never are more than its `n_jobs`.
+/// The threads of one outermost call and all calls nested in it: they never are more than its `n_jobs`. Lives in the frame of that call.
 ///
-/// A call is served by its caller, by helpers that the crew sends, and by threads that wait for a nested call of their own. A thread that
-/// waits helps only calls below its own: another one's long task would keep it from going on. It never waits for a thread that is not at
-/// work on a task of its call, so nothing can deadlock, whatever the depth.
+/// A call is served by its caller, by helpers of the crew, and by threads that wait for a nested call of their own. A thread that waits
+/// helps only calls below its own: another one's long task would keep it from going on. It never waits for a thread that is not at work on
+/// a task of its call, so nothing can deadlock, whatever the depth.
 ///
 /// The `lock` that functions take is the crew's: held when they are called and when they return, and not while a task runs.
-class team final : public employer, public std::enable_shared_from_this<team> {
+class team final : public employer {
  public:
-  explicit team(int helpers) noexcept : most_helpers_(helpers) {}
+  explicit team(int helpers) noexcept : employer(helpers) {}
 
-  /// Runs all tasks of a call whose input is complete. Blocks.
-  void run(team_call& call, std::unique_lock<std::mutex>& lock) {
-    enter(call);
-    summon(call.seats() - 1);
-    finish(call, lock);
+  /// Runs all tasks of a call, and reads its input where it is not complete. Blocks.
+  void run(team_call& call) {
+    if (call.in_parts) {
+      run_in_parts(call);
+      return;
+    }
+    std::unique_lock lock(crew_.mutex());
+    if (call.work.complete()) {
+      publish(call);
+      finish(call, lock);
+    } else {
+      read(call, lock);
+    }
   }
 
-  /// Reads the call's input, which is not complete, while helpers run its tasks. Blocks until all of them are done.
-  void run_streaming(team_call& call, std::unique_lock<std::mutex>& lock) {
-    read_ahead window(call.how.read_ahead);
-    call.window = &window;
-    call.is_read = true;
-    enter(call);
-    rouse(call, call.work.waiting());
-    // A failure ends the reading, too: what was read beyond it is never handed out, and the window would not move again.
-    for (bool more = true; more && !call.work.stopped();) {
-      const std::size_t batch = call.how.batch.is_automatic() ? call.batch_hint : call.how.batch.count();
-      if (window.room(call.work.known(), batch) > 0) {
-        lock.unlock();
-        // One at a time: what was read can start even if the next one is long in coming, or only comes when this one is done.
-        more = call.work.read(1);
-        lock.lock();
-        if (call.work.waiting() > 0) rouse(call, 1);
-      } else if (call.work.waiting() > 0 && may_work(call) && call.has_room(above_caller(call))) {
-        serve({.call = &call}, above_caller(call), lock, 1);
-      } else {
-        wait(lock, false);
-      }
+  // --- with the crew's mutex held
+
+  /// Lets helpers find the call, and asks for as many as it can use.
+  void publish(team_call& call) noexcept {
+    crew_.open(*this);
+    if (!call.known) {
+      call.known = true;
+      call.older = std::exchange(newest_, &call);
     }
-    call.is_read = false;
-    // The last tasks may lie in a few batches, and those who have nothing to do can take of them.
-    rouse(call, std::min(call.seats(), call.work.known()));
-    finish(call, lock);
+    // No more than can do something at once. If that is not enough, they call others.
+    rouse(call.in_parts ? std::min(call.seats() - 1, processors()) : std::min(call.seats(), call.work.waiting()));
   }
 
-  void help(std::unique_lock<std::mutex>& lock) noexcept override {
-    ++members_;
-    for (;;) {
-      const team_call::chance work = find(nullptr);
-      if (work.call != nullptr) {
-        serve_as_helper(work, nullptr, lock);
-      } else if (work.later) {
-        wait(lock, true);
-      } else if (!is_needed_later()) {
-        break;
-      } else if (!linger(lock)) {
-        ++resting_;
-        roused_.wait(lock);
-        --resting_;
-      }
+  finding help(std::unique_lock<std::mutex>& lock) noexcept override {
+    const team_call::chance work = find(nullptr);
+    if (work.call == nullptr) return work.later ? finding::later : finding::nothing;
+    serve_as_helper(*work.call, nullptr, lock);
+    return finding::work;
+  }
+  [[nodiscard]] bool depends_on_this_thread() const noexcept override {
+    for (team_call* call = newest_; call != nullptr; call = call->older) {
+      if (call->is_bound_to_this_thread()) return true;
     }
-    --members_;
+    return false;
   }
 
   /// The call whose task the calling thread runs, null where it runs none.
@@ -91,138 +78,224 @@ class team final : public employer, public std::enable_shared_from_this<team> {
   }
 
  private:
-  void enter(team_call& call) {
-    calls_.push_back(&call);
-    if (waiting_ > 0) changed_.notify_all();
-    tell_helpers();
+  using clock = team_call::clock;
+
+  // To wake somebody takes the caller longer than a call that lasts so long.
+  static constexpr std::chrono::microseconds not_worth_waking{5};
+  // How often the caller looks at the clock meanwhile, as far as it knows how long its tasks take.
+  static constexpr std::chrono::microseconds quiet_chunk{1};
+  // For so long a thread that has nothing to do waits for helpers without sleeping.
+  static constexpr std::chrono::microseconds spinning_time{20};
+  static constexpr std::chrono::microseconds polling_time{3};
+
+  [[nodiscard]] static constexpr double nanoseconds(std::chrono::nanoseconds time) noexcept { return static_cast<double>(time.count()); }
+
+  /// Makes the calling thread the worker of a seat.
+  struct acting {
+    acting(team_call& call, const team_call::seat& seat, bool first_time)
+        // Before the initializer: calls that it makes are nested, too.
+        : outer(std::exchange(active(), &call)), me(call.work, static_cast<int>(seat.number), first_time) {}
+    acting(const acting&) = delete;
+    acting& operator=(const acting&) = delete;
+    ~acting() { active() = outer; }
+
+    team_call* outer;
+    worker_scope me;
+  };
+
+  /// Runs a call whose input is complete: alone at first if it seems to be short.
+  void run_in_parts(team_call& call) noexcept {
+    const clock::time_point begin = clock::now();
+    const index_range tasks = call.work.next(no_index);
+    if (!tasks) return;
+    team_call::seat& mine = call.first_seat();
+    std::unique_lock lock(crew_.mutex(), std::defer_lock);
+    {
+      const acting me(call, mine, true);
+      if (run_quietly(call, tasks, begin)) {
+        // A call inside of it may have had helpers.
+        if (call.parent == nullptr && is_open()) {
+          lock.lock();
+          crew_.close(*this);
+        }
+        return;
+      }
+      lock.lock();
+      static_cast<void>(call.sit_down(&call));  // to be known when it comes again
+      call.share_out(begin);
+      publish(call);
+      lock.unlock();
+      call.run_parts(mine, begin);
+      lock.lock();
+      call.stand_up(mine, &call);
+    }
+    finish(call, lock);
+  }
+  /// Runs a call alone as long as it is as short as it seems. False where somebody shall help with what is left, or does it already.
+  bool run_quietly(team_call& call, index_range tasks, clock::time_point begin) noexcept {
+    splittable_range& mine = call.first_seat().batch;
+    const task_cost* const cost = call.work.cost();
+    const bool short_one = cost != nullptr && !call.binds && cost->expected(tasks.size()) < nanoseconds(not_worth_waking);
+    quiet_calls* const quiet = short_one ? crew_.watched_calls() : nullptr;
+    if (quiet == nullptr || !quiet->open(call)) {
+      mine.open(tasks.first, tasks.last, begin);
+      return false;
+    }
+    const auto chunk = static_cast<std::size_t>(std::max(nanoseconds(quiet_chunk) / cost->expected(1), 1.0));
+    mine.open(tasks.first, tasks.last, begin, tasks.first + chunk);
+    // Without anybody who looks after it, the first task might be a long one and nobody would come.
+    bool goes_on = crew_.on_watch();
+    bool done = false;
+    while (goes_on) {
+      call.work.run_splittable(mine);
+      done = mine.left() == 0 || call.work.stopped();
+      goes_on = !done && clock::now() - begin < not_worth_waking;
+      if (goes_on) mine.resume(mine.at() + chunk);
+    }
+    const bool alone = quiet->close();
+    if (done && alone) {
+      call.work.cost()->learn(mine.close(), clock::now() - begin);
+      return true;
+    }
+    mine.resume();
+    return false;
   }
 
-  /// Lets helpers that have nothing to do look around again.
-  void tell_helpers() noexcept {
-    news_.fetch_add(1, std::memory_order_relaxed);
-    roused_.notify_all();
-  }
-  /// Whether helpers shall stay: the next task is about to be read, or has to be run by who has run the initializer.
-  [[nodiscard]] bool is_needed_later() const noexcept {
-    return std::any_of(calls_.begin(), calls_.end(), [](const team_call* call) { return call->is_read || call->binds; });
-  }
-  /// Waits a moment for news, without sleeping: to wake somebody costs the reader more than many a task takes. False where there was none.
-  [[nodiscard]] bool linger(std::unique_lock<std::mutex>& lock) noexcept {
-    const std::uint64_t before = news_.load(std::memory_order_relaxed);
-    ++lingering_;
-    lock.unlock();
-    const auto end = std::chrono::steady_clock::now() + team_call::patience;
-    while (news_.load(std::memory_order_relaxed) == before && std::chrono::steady_clock::now() < end) std::this_thread::yield();
-    lock.lock();
-    --lingering_;
-    return news_.load(std::memory_order_relaxed) != before;
-  }
-  /// Sees to it that so many further tasks of a call find somebody: those who look for some, then those who sleep, then those who do not
-  /// help yet.
-  void rouse(const team_call& call, std::size_t tasks) {
-    if (call.binds) {  // not everybody may run them
-      tell_helpers();
-    } else {
-      news_.fetch_add(1, std::memory_order_relaxed);
-      tasks -= std::min(tasks, lingering_);
-      for (std::size_t asleep = std::min(tasks, resting_); asleep > 0; --asleep) roused_.notify_one();
-      tasks -= std::min(tasks, resting_);
+  /// Reads the call's input while helpers run its tasks.
+  void read(team_call& call, std::unique_lock<std::mutex>& lock) {
+    read_ahead window(call.how.read_ahead);
+    call.window = &window;
+    publish(call);
+    // A failure ends the reading, too: what was read beyond it is never handed out, and the window would not move again.
+    for (bool more = true; more && !call.work.stopped();) {
+      const std::size_t batch = call.how.batch.is_automatic() ? call.batch_hint : call.how.batch.count();
+      if (window.room(call.work.known(), batch) > 0) {
+        lock.unlock();
+        // One at a time: what was read can start even if the next one is long in coming, or only comes when this one is done.
+        more = call.work.read(1);
+        lock.lock();
+        if (call.work.waiting() > 0) rouse(1);
+      } else if (call.work.waiting() > 0 && may_work(call) && call.has_room(above_caller(call))) {
+        serve(call, above_caller(call), lock, 1);
+      } else {
+        sleep(lock);
+      }
     }
-    if (tasks == 0) return;
-    if (waiting_ > 0) changed_.notify_all();
-    summon(tasks);
+    // The last tasks may lie in a few batches, and those who have nothing to do can take of them.
+    rouse(std::min(call.seats(), call.work.known()));
+    finish(call, lock);
   }
 
   /// Takes part in the call until all its tasks are done, and closes it.
-  void finish(team_call& call, std::unique_lock<std::mutex>& lock) {
-    while (call.work.waiting() > 0 || call.helpers > 0) {
+  void finish(team_call& call, std::unique_lock<std::mutex>& lock) noexcept {
+    bool may_sleep = false;
+    while (call.helpers.load(std::memory_order_relaxed) > 0 || call.has_tasks()) {
       team_call::chance work;
-      if (may_work(call) && call.has_room(above_caller(call))) work = call.look();
+      if (may_work(call) && call.has_room(above_caller(call))) work = call.look(clock::now());
       if (work.call == nullptr && call.caller_works) {
         const bool later = work.later;
         work = find(&call);
         work.later = work.later || later;
       }
       if (work.call == &call) {
-        serve(work, above_caller(call), lock, no_index);
+        serve(call, above_caller(call), lock, no_index);
       } else if (work.call != nullptr) {
-        serve_as_helper(work, &call, lock);
+        serve_as_helper(*work.call, &call, lock);
+      } else if (work.later) {
+        spin(call, lock, polling_time);
+      } else if (!may_sleep) {
+        spin(call, lock, spinning_time);
+        may_sleep = true;
+        continue;
       } else {
-        wait(lock, work.later);
+        sleep(lock);
       }
+      may_sleep = false;
     }
-    std::erase(calls_, &call);
-    tell_helpers();
+    if (call.known) {
+      team_call** link = &newest_;
+      while (*link != &call) link = &(*link)->older;
+      *link = call.older;
+    }
+    if (call.binds) crew_.tell();
+    if (call.parent == nullptr) crew_.close(*this);
   }
 
   /// Something to do in any open call below `above`, the newest first: callers deep down wait for it.
-  team_call::chance find(const team_call* above) {
+  team_call::chance find(const team_call* above) noexcept {
     bool later = false;
-    for (auto at = calls_.rbegin(); at != calls_.rend(); ++at) {
-      team_call& call = **at;
-      if ((above != nullptr && !call.is_below(above)) || !call.has_room(above)) continue;
-      const team_call::chance work = call.look();
+    const clock::time_point now = clock::now();
+    for (team_call* call = newest_; call != nullptr; call = call->older) {
+      if ((above != nullptr && !call->is_below(above)) || !call->has_room(above)) continue;
+      const team_call::chance work = call->look(now);
       if (work.call != nullptr) return work;
       later = later || work.later;
     }
     return {.later = later};
   }
 
-  /// Works in a call in this thread, which works in `above` already, until no task is left to be handed out.
-  void serve(const team_call::chance& work, team_call* above, std::unique_lock<std::mutex>& lock, std::size_t most_batches) noexcept {
-    team_call& call = *work.call;
+  /// Works in a call in this thread, which works in `above` already, until there is nothing more to take.
+  void serve(team_call& call, team_call* above, std::unique_lock<std::mutex>& lock, std::size_t most_batches) noexcept {
     const team_call::sitting seat = call.sit_down(above);
+    call_others(call, seat.at);
     lock.unlock();
-    team_call* const outer = std::exchange(active(), &call);  // before the initializer: calls that it makes are nested, too
     {
-      const worker_scope me(call.work, static_cast<int>(seat.at.number), seat.first_time);
-      call.run_batches(seat.at, work.stolen, most_batches, changed_);
+      const acting me(call, seat.at, seat.first_time);
+      call.run_tasks(seat.at, most_batches, changed_);
     }
-    active() = outer;
     lock.lock();
     call.stand_up(seat.at, above);
   }
-  void serve_as_helper(const team_call::chance& work, team_call* above, std::unique_lock<std::mutex>& lock) noexcept {
-    ++work.call->helpers;
-    // While this one was looking, no other was woken.
-    if (const std::size_t waiting = work.call->work.waiting(); work.call->window != nullptr && waiting > 1) rouse(*work.call, waiting - 1);
-    serve(work, above, lock, no_index);
-    if (--work.call->helpers == 0 || work.call->window != nullptr) changed_.notify_all();
+  void serve_as_helper(team_call& call, team_call* above, std::unique_lock<std::mutex>& lock) noexcept {
+    call.helpers.fetch_add(1, std::memory_order_relaxed);
+    serve(call, above, lock, no_index);
+    const int left = call.helpers.fetch_sub(1, std::memory_order_relaxed) - 1;
+    if (sleeping_ > 0 && (left == 0 || call.window != nullptr)) changed_.notify_all();
   }
 
-  /// Asks the crew for as many helpers as there are tasks for, within the budget.
-  void summon(std::size_t tasks) {
-    crew& all = crew::get();
-    const int coming = members_ + all.open_requests(*this);
-    const std::size_t room = static_cast<std::size_t>(std::max(most_helpers_ - coming, 0));
-    all.want(shared_from_this(), static_cast<int>(std::min(tasks, room)));
+  /// Asks for more helpers if one that comes leaves tasks to others: each wakes two, and they come faster than if one woke all.
+  void call_others(team_call& call, const team_call::seat& mine) noexcept {
+    if (call.in_parts) {
+      if (call.has_tasks_besides(&mine)) rouse(2);
+    } else if (const std::size_t waiting = call.work.waiting(); call.window != nullptr && waiting > 1) {
+      rouse(waiting - 1);
+    }
   }
+  [[nodiscard]] static std::size_t processors() noexcept {
+    static const std::size_t count = std::max(std::thread::hardware_concurrency(), 1U);
+    return count;
+  }
+  /// Sees to it that so many further tasks find somebody.
+  void rouse(std::size_t tasks) noexcept {
+    crew_.want(*this, tasks);
+    if (sleeping_ > 0) changed_.notify_all();
+  }
+
   /// Whether the caller may run tasks. One that only reads does it where the system has no threads for helpers.
-  [[nodiscard]] static bool may_work(const team_call& call) noexcept { return call.caller_works || crew::get().understaffed(); }
+  [[nodiscard]] bool may_work(const team_call& call) const noexcept { return call.caller_works || crew_.understaffed(); }
   /// The innermost call in which the caller counts already.
   [[nodiscard]] static team_call* above_caller(team_call& call) noexcept { return call.caller_works ? &call : nullptr; }
 
-  void wait(std::unique_lock<std::mutex>& lock, bool briefly) {
-    ++waiting_;
-    if (briefly) {
-      changed_.wait_for(lock, team_call::patience);
-    } else {
-      changed_.wait(lock);
-    }
-    --waiting_;
+  /// Waits until the call's last helper has left, or there is something new, but no longer than that.
+  void spin(const team_call& call, std::unique_lock<std::mutex>& lock, std::chrono::microseconds time) const noexcept {
+    const std::uint64_t before = crew_.news();
+    lock.unlock();
+    static_cast<void>(spin_until(time, [&] { return call.helpers.load(std::memory_order_relaxed) == 0 || crew_.news() != before; }));
+    lock.lock();
+  }
+  void sleep(std::unique_lock<std::mutex>& lock) {
+    ++sleeping_;
+    changed_.wait(lock);
+    --sleeping_;
   }
 
+  crew& crew_ = crew::get();
   // All below is guarded by the crew's mutex.
-  std::vector<team_call*> calls_;
+  team_call* newest_ = nullptr;  // of the calls that helpers can find
   std::condition_variable changed_;
-  std::condition_variable roused_;
-  const int most_helpers_;
-  int members_ = 0;            // helpers that the crew has sent and that have not gone back
-  int waiting_ = 0;            // threads that wait for `changed_`
-  std::size_t resting_ = 0;    // helpers that wait for `roused_`
-  std::size_t lingering_ = 0;  // helpers that look for work and do not sleep
-  // Counts up when helpers shall look again. Read without the mutex, too.
-  std::atomic<std::uint64_t> news_ = 0;
+  int sleeping_ = 0;  // threads that wait for `changed_`
 };
+
+inline void team_call::make_known() noexcept { squad.publish(*this); }
 
 }  // namespace manyhands::detail

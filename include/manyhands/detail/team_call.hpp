@@ -5,7 +5,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -13,6 +12,8 @@
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/crew.hpp>
+#include <manyhands/detail/quiet_calls.hpp>
+#include <manyhands/detail/segmented.hpp>
 #include <manyhands/detail/splittable_range.hpp>
 #include <manyhands/schedule.hpp>
 
@@ -22,9 +23,12 @@ class team;
 
 /// One call that threads work on, in the frame of its caller.
 ///
-/// `mutex` is the crew's. It guards everything but what is constant, and the batch and the choosing of a seat, which are its worker's.
-class team_call {
+/// Where all tasks are known, each worker gets a part of them far from the others', and takes of the others' when it has done its own. Else
+/// they take batches in order. `mutex` is the crew's. It guards everything but what is constant, the ranges, and the choosing of a seat.
+class team_call final : public quiet_call {
  public:
+  using clock = splittable_range::clock;
+
   /// A place for one worker: its number in the call is the seat's.
   struct seat {
     explicit seat(std::size_t its_number) noexcept : number(its_number) {}
@@ -40,34 +44,40 @@ class team_call {
   /// Something that a thread can do.
   struct chance {
     team_call* call = nullptr;  // null: nothing
-    index_range stolen = {};    // tasks of another worker's batch, to be run first
     bool later = false;         // there will be something if a batch goes on for long
   };
 
-  team_call(team& its_team, team_call* outer, jobs& tasks, const plan& options)
+  team_call(team& its_team, team_call* outer, jobs& tasks, const plan& options) noexcept
       : squad(its_team),
         parent(outer),
         work(tasks),
         how(options),
         caller_works(tasks.complete() || outer != nullptr),
         binds(tasks.facts().initializer != nullptr),
+        in_parts(tasks.complete() && options.batch.is_automatic()),
         most_seats_(places(tasks, options)),
-        threads_(caller_works ? 1 : 0) {
-    seats_.emplace_back(0);  // whatever else may fail, one worker there is
-  }
+        threads_(caller_works ? 1 : 0) {}
 
   team& squad;
   team_call* const parent;
   jobs& work;
-  const plan how;
+  /// Lives as long as the call.
+  const plan& how;
   /// Whether the caller is one of the workers, all the time. Else it reads input for as many helpers: only an outermost call can count on
   /// them.
   const bool caller_works;
   /// Whether a thread that has worked here keeps its seat until the end: each runs the call's initializer once, and no more do than the
   /// call has workers.
   const bool binds;
+  /// Whether each worker gets a part of the tasks, instead of batches in turn.
+  const bool in_parts;
+
+  /// The caller's, where it works.
+  [[nodiscard]] seat& first_seat() noexcept { return first_; }
 
   // --- with the mutex held
+
+  void make_known() noexcept override;
 
   [[nodiscard]] bool is_below(const team_call* other) const noexcept {
     for (const team_call* above = parent; above != nullptr; above = above->parent) {
@@ -85,23 +95,55 @@ class team_call {
     }
     return free_seat(above == this) != nullptr;
   }
+  /// Whether the calling thread has worked here and keeps its seat.
+  [[nodiscard]] bool is_bound_to_this_thread() noexcept {
+    const auto me = std::this_thread::get_id();
+    for (std::size_t number = 0; binds && number < seats_; ++number) {
+      if (at(number).owner == me) return true;
+    }
+    return false;
+  }
+
+  /// Leaves the tasks of the first seat that have not begun to all seats, in parts of the same size. By the caller, in the middle of its
+  /// own.
+  void share_out(clock::time_point now) noexcept {
+    // More than that would only be found by those who look for some.
+    constexpr std::size_t most_parts = 4096;
+    while (seats_ < std::min(most_seats_, most_parts) && add_seat() != nullptr) {
+    }
+    std::size_t last = 0;
+    std::size_t first = first_.batch.cut(seats_, last);
+    for (std::size_t number = 1; number < seats_; ++number) {
+      const std::size_t part = (last - first) / (seats_ - number);
+      at(number).batch.leave(first, first + part, now);
+      first += part;
+    }
+  }
 
   /// Something to do here for a thread for which there is room.
-  [[nodiscard]] chance look() {
+  [[nodiscard]] chance look(clock::time_point now) noexcept {
     if (work.waiting() > 0) return {.call = this};
     if (!how.batch.is_automatic()) return {};
     bool later = false;
-    const clock::time_point before = clock::now() - patience;
-    for (seat& one : seats_) {
-      if (!one.taken) continue;
+    for (std::size_t number = 0; number < seats_; ++number) {
+      seat& one = at(number);
       // Before the batch: the worker opens one and only then ceases to choose.
       later = later || one.choosing.load(std::memory_order_acquire);
-      index_range stolen;
-      const auto splitting = one.batch.split(before, stolen.first, stolen.last);
-      if (splitting == splittable_range::splitting::done) return {.call = this, .stolen = stolen};
-      later = later || splitting == splittable_range::splitting::too_young;
+      std::size_t rest = 0;
+      const splittable_range::prospect seen = one.batch.look(now, rest);
+      if (seen == splittable_range::prospect::some) return {.call = this};
+      later = later || seen == splittable_range::prospect::later;
     }
     return {.later = later};
+  }
+  /// Whether there are tasks that nobody has begun.
+  [[nodiscard]] bool has_tasks() noexcept { return work.waiting() > 0 || has_tasks_besides(nullptr); }
+  /// Whether there are some on seats other than this one.
+  [[nodiscard]] bool has_tasks_besides(const seat* mine) noexcept {
+    for (std::size_t number = 0; number < seats_; ++number) {
+      if (&at(number) != mine && at(number).batch.not_begun() > 0) return true;
+    }
+    return false;
   }
 
   /// A seat that was taken.
@@ -127,24 +169,70 @@ class team_call {
 
   // --- without the mutex, by the worker on that seat
 
-  /// Runs tasks until none is left to be handed out, those of `stolen` first. `moved` is told when the window of a reader has moved.
-  void run_batches(seat& mine, index_range stolen, std::size_t most_batches, std::condition_variable& moved) noexcept {
-    adaptive_batch size(window == nullptr ? batch_time : read_batch_time);
+  /// Runs tasks until there are none that the worker could take. `moved` is told when the window of a reader has moved.
+  void run_tasks(seat& mine, std::size_t most_batches, std::condition_variable& moved) noexcept {
+    if (in_parts) {
+      mine.choosing.store(true, std::memory_order_relaxed);
+      const clock::time_point now = clock::now();
+      if (mine.batch.adopt(now) || steal(mine, now)) run_parts(mine, now);
+      mine.choosing.store(false, std::memory_order_relaxed);
+    } else {
+      run_batches(mine, most_batches, moved);
+    }
+  }
+  /// Runs the tasks of the seat's batch, which was opened at `begin`, then those that others have and do not come to.
+  void run_parts(seat& mine, clock::time_point begin) noexcept {
+    do {
+      mine.choosing.store(false, std::memory_order_release);
+      work.run_splittable(mine.batch);
+      mine.choosing.store(true, std::memory_order_relaxed);
+      const std::size_t done = mine.batch.close();
+      const clock::time_point then = std::exchange(begin, clock::now());
+      if (work.cost() != nullptr && !work.stopped()) work.cost()->learn(done, begin - then);
+    } while (steal(mine, begin));
+    mine.choosing.store(false, std::memory_order_relaxed);
+  }
+
+  /// Helpers inside: the call may not end before they have left. Changed with the mutex held.
+  std::atomic<int> helpers = 0;
+  /// How far the caller may read. Null for a call that has all its input; set before the first worker comes, and constant.
+  read_ahead* window = nullptr;
+  /// What the last batch says of a good size for the next.
+  std::size_t batch_hint = 1;
+  /// Whether helpers can find it.
+  bool known = false;
+  /// Of all calls that helpers can find, the one that was made before.
+  team_call* older = nullptr;
+
+ private:
+  // A batch is meant to last so long where it has to be read first: a reader that was waited for and woken has taken as long.
+  static constexpr std::chrono::microseconds read_batch_time{200};
+
+  static std::size_t places(const jobs& tasks, const plan& options) noexcept {
+    const auto workers = static_cast<std::size_t>(options.workers);
+    return tasks.complete() ? std::min(workers, std::max<std::size_t>(tasks.known(), 1)) : workers;
+  }
+
+  void run_batches(seat& mine, std::size_t most_batches, std::condition_variable& moved) noexcept {
+    adaptive_batch size(read_batch_time);
     clock::time_point now = clock::now();
     for (; most_batches > 0; --most_batches) {
-      index_range tasks = std::exchange(stolen, {});
-      if (!tasks) {
-        mine.choosing.store(true, std::memory_order_relaxed);
-        tasks = work.next(batch_after(size));
-      }
-      if (!tasks) break;
+      mine.choosing.store(true, std::memory_order_relaxed);
+      const index_range tasks = work.next(batch_after(size));
+      std::size_t first = tasks.first;
       std::size_t done = tasks.size();
-      if (how.batch.is_automatic() && tasks.size() > 1) {
-        mine.batch.open(tasks.first, tasks.last, now);
+      if (how.batch.is_automatic() && tasks.size() != 1) {
+        if (tasks) {
+          mine.batch.open(tasks.first, tasks.last, now);
+        } else if (!steal(mine, now)) {
+          break;
+        }
         mine.choosing.store(false, std::memory_order_release);
         work.run_splittable(mine.batch);
+        first = mine.batch.first();
         done = mine.batch.close();
       } else {
+        if (!tasks) break;
         mine.choosing.store(false, std::memory_order_relaxed);
         work.run(tasks);
       }
@@ -153,69 +241,78 @@ class team_call {
       if (window != nullptr) {
         // What others took of the batch they report themselves.
         const std::lock_guard lock(crew::get().mutex());
-        window->finished(tasks.first, tasks.first + done);
+        window->finished(first, first + done);
         batch_hint = size.size();
         moved.notify_all();
       }
     }
     mine.choosing.store(false, std::memory_order_relaxed);
   }
-
-  /// Helpers inside: the call may not end before they have left.
-  int helpers = 0;
-  /// How far the caller may read. Null for a call that has all its input; set before the first worker comes, and constant.
-  read_ahead* window = nullptr;
-  /// There will be tasks that nobody knows of yet.
-  bool is_read = false;
-  /// What the last batch says of a good size for the next.
-  std::size_t batch_hint = 1;
-
- private:
-  using clock = splittable_range::clock;
-  // A batch is meant to last so long: then handing it out costs little, and what is left of one is soon done.
-  static constexpr std::chrono::microseconds batch_time{20};
-  // Longer where the next ones have to be read first: a reader that was waited for and woken has taken as long.
-  static constexpr std::chrono::microseconds read_batch_time{200};
-
- public:
-  /// A batch that lasts longer than this has gone wrong, and others may take of it.
-  static constexpr std::chrono::microseconds patience{50};
-
- private:
-  static std::size_t places(const jobs& tasks, const plan& options) noexcept {
-    const auto workers = static_cast<std::size_t>(options.workers);
-    return tasks.complete() ? std::min(workers, std::max<std::size_t>(tasks.known(), 1)) : workers;
-  }
   [[nodiscard]] std::size_t batch_after(const adaptive_batch& size) const noexcept {
     if (!how.batch.is_automatic()) return how.batch.count();
-    // Where a batch cannot be split, one of several tasks might make some of them wait for a long one.
-    return ranges_can_split() ? std::min(size.size(), fair_share(work.waiting(), how.workers)) : 1;
+    return std::min(size.size(), fair_share(work.waiting(), how.workers));
+  }
+
+  /// Opens the seat's batch with tasks of another one's, of the one that has most.
+  bool steal(seat& mine, clock::time_point now) noexcept {
+    seat* victim = nullptr;
+    std::size_t most = 0;
+    const std::size_t seats = seats_.load(std::memory_order_acquire);
+    for (std::size_t number = 0; number < seats; ++number) {
+      seat& one = at(number);
+      std::size_t rest = 0;
+      if (&one == &mine || one.batch.look(now, rest) != splittable_range::prospect::some || rest <= most) continue;
+      victim = &one;
+      most = rest;
+    }
+    std::size_t first = 0;
+    std::size_t last = 0;
+    if (victim == nullptr || !victim->batch.split(first, last)) return false;
+    mine.batch.open(first, last, now);
+    return true;
   }
 
   /// The seat that the calling thread may take: its own of before, else one that nobody had, else any that is free. Null where there is
   /// none. The first one is the caller's where it works.
   [[nodiscard]] seat* free_seat(bool for_caller) noexcept {
-    if (for_caller && caller_works) return &seats_.front();
+    if (for_caller && caller_works) return &first_;
     const auto me = std::this_thread::get_id();
     seat* unused = nullptr;
     seat* of_another = nullptr;
-    for (seat& one : seats_) {
-      if (one.taken || (caller_works && one.number == 0)) continue;
+    for (std::size_t number = caller_works ? 1 : 0; number < seats_; ++number) {
+      seat& one = at(number);
+      if (one.taken) continue;
       if (one.owner == me) return &one;
-      (one.owner == std::thread::id{} ? unused : of_another) = &one;
-    }
-    if (unused == nullptr && seats_.size() < most_seats_) {
-      try {
-        unused = &seats_.emplace_back(seats_.size());
-      } catch (const std::bad_alloc&) {  // fewer will do
+      if (one.owner != std::thread::id{}) {
+        of_another = &one;
+      } else if (unused == nullptr) {
+        unused = &one;
       }
     }
+    if (unused == nullptr) unused = add_seat();
     return unused != nullptr || binds ? unused : of_another;
   }
+  /// One more seat, null where there can be no more.
+  seat* add_seat() noexcept {
+    const std::size_t number = seats_.load(std::memory_order_relaxed);
+    if (number >= most_seats_) return nullptr;
+    try {
+      others_.grow(number);
+    } catch (const std::bad_alloc&) {  // fewer will do
+      return nullptr;
+    }
+    others_.emplace(number - 1, [number] { return seat(number); });
+    seats_.store(number + 1, std::memory_order_release);
+    return &at(number);
+  }
+  [[nodiscard]] seat& at(std::size_t number) noexcept { return number == 0 ? first_ : others_[number - 1]; }
 
   const std::size_t most_seats_;
-  std::deque<seat> seats_;  // grows as workers come, and never moves what it holds
-  int threads_;             // that work in this call or in calls nested in it
+  seat first_{0};
+  segmented<seat> others_;
+  // Grows with the mutex held. Workers go through the seats without it.
+  std::atomic<std::size_t> seats_{1};
+  int threads_;  // that work in this call or in calls nested in it
 };
 
 }  // namespace manyhands::detail

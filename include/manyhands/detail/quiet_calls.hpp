@@ -1,0 +1,78 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace manyhands::detail {
+
+/// A call that its caller runs alone, since it seems to be too short to wake anybody for.
+class quiet_call {
+ public:
+  quiet_call() = default;
+  quiet_call(const quiet_call&) = delete;
+  quiet_call& operator=(const quiet_call&) = delete;
+
+  /// Lets others take part. With the crew's mutex held, by any thread.
+  virtual void make_known() noexcept = 0;
+
+ protected:
+  ~quiet_call() = default;
+};
+
+/// The quiet calls of one thread, each made inside the one before. Somebody else looks at them now and then: one that turns out to be long
+/// is made known, even if its caller is stuck in the first task.
+class quiet_calls {
+ public:
+  // --- the thread whose calls they are
+
+  /// Adds a call. False where there are too many already.
+  bool open(quiet_call& call) noexcept {
+    if (depth_ == entries_.size()) return false;
+    entry& mine = entries_[depth_++];
+    mine.opened.store(mine.opened.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    // Release: who makes it known sees it as a whole.
+    mine.call.store(&call, std::memory_order_release);
+    return true;
+  }
+  /// Takes away the one that was added last. False if it was made known meanwhile.
+  bool close() noexcept { return entries_[--depth_].call.exchange(nullptr, std::memory_order_acq_rel) != nullptr; }
+
+  // --- anybody, with the crew's mutex held
+
+  enum class activity : std::uint8_t {
+    none,       ///< no call since the last look
+    some,       ///< calls come and go
+    made_known  ///< a call was made known
+  };
+  /// Makes known what has been there since the last look; with `all`, everything.
+  activity look(bool all) noexcept {
+    activity found = activity::none;
+    for (entry& each : entries_) {
+      const std::uint32_t opened = each.opened.load(std::memory_order_relaxed);
+      const bool same = opened == each.seen;
+      each.seen = opened;
+      if (!same && found == activity::none) found = activity::some;
+      quiet_call* call = each.call.load(std::memory_order_relaxed);
+      if (call == nullptr || !(same || all)) continue;
+      // The same address may be another call by now: just as good.
+      if (!each.call.compare_exchange_strong(call, nullptr, std::memory_order_acq_rel)) continue;
+      call->make_known();
+      found = activity::made_known;
+    }
+    return found;
+  }
+
+ private:
+  struct entry {
+    std::atomic<quiet_call*> call{nullptr};  // null: none, or known
+    std::atomic<std::uint32_t> opened{0};
+    std::uint32_t seen = 0;  // guarded by the crew's mutex
+  };
+
+  std::array<entry, 4> entries_{};
+  std::size_t depth_ = 0;  // the owner's
+};
+
+}  // namespace manyhands::detail
