@@ -33,6 +33,8 @@ set(manyhands_headers
     manyhands/schedule.hpp
     # 3 the seam
     manyhands/detail/splittable_range.hpp
+    manyhands/detail/inner_pools.hpp
+    manyhands/detail/inner_limit.hpp
     manyhands/backend.hpp
     # 4 machinery
     manyhands/detail/segmented.hpp

@@ -508,7 +508,6 @@ TEST_CASE_METHOD(environment, "what is not available yet says so, and is never i
   std::stop_source source;
   const std::map<std::string, options> asked = {{"timeout", {.timeout = std::chrono::seconds(1)}},
                                                 {"retries", {.retries = 1}},
-                                                {"inner_max_num_threads", {.inner_max_num_threads = 1}},
                                                 {"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
                                                 {"memory_limit", {.memory_limit = 1}},
                                                 {"pin", {.pin = manyhands::pin::numa}},

@@ -117,7 +117,10 @@ struct options {
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   /// How often a failed task is run again. Default 0.
   std::optional<int> retries = std::nullopt;
-  /// Threads that OpenMP, OpenBLAS, MKL and BLIS may use inside a task. Default `max(cpu_count() / n_jobs, 1)`.
+  /// Threads that OpenMP, OpenBLAS, MKL and BLIS may use inside a task. Default `max(cpu_count() / n_jobs, 1)`, or what they were told
+  /// before where that is less; with one worker all that they have. A nested call goes by the call around it. Libraries that are loaded
+  /// when the call begins are told, and told the old number at its end. OpenBLAS and BLIS know one number for all threads: of calls at the
+  /// same time, the lowest holds.
   std::optional<int> inner_max_num_threads = std::nullopt;
   /// A worker process is replaced after so many tasks. Default: never.
   std::optional<int> max_tasks_per_worker = std::nullopt;

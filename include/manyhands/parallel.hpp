@@ -133,7 +133,8 @@ class Parallel {
         .initializing = detail::here.initializing,
         .seed = options_.seed.value_or(scope.seed.value_or(0)),
         .where = chosen.where,
-        .budget = chosen.budget};
+        .budget = chosen.budget,
+        .inner = detail::select_inner_threads(options_, chosen)};
     const std::string& description = options_.description ? *options_.description : scope.description ? *scope.description : std::string();
     const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
     const plan how{.workers = chosen.workers,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/environment.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/options.hpp>
@@ -94,7 +95,6 @@ inline void check(const options& asked) {
   };
   refuse_if(asked.timeout.has_value(), "timeout");
   refuse_if(asked.retries.value_or(0) != 0, "retries");
-  refuse_if(asked.inner_max_num_threads.has_value(), "inner_max_num_threads");
   refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
   refuse_if(asked.memory_limit.has_value(), "memory_limit");
   refuse_if(asked.pin.value_or(pin::none) != pin::none, "pin");
@@ -176,6 +176,24 @@ struct selection {
     chosen.budget = std::max(cpu_count() / chosen.workers, 1);
   }
   return chosen;
+}
+
+/// Decides what OpenMP and its like may use inside the tasks of a call that is made here.
+///
+/// Where nobody says it, the workers of an outermost call share the processors, and nested calls go by what the call around them decided:
+/// on threads they use the same workers, and in a worker process they share what the process has. A call that runs in its caller alone
+/// changes nothing.
+[[nodiscard]] inline inner_threads select_inner_threads(const options& own, const selection& chosen) {
+  const std::optional<int> asked = own.inner_max_num_threads ? own.inner_max_num_threads : scoped().inner_max_num_threads;
+  const inner_threads outside = here.call != nullptr ? here.call->inner : inner_threads{};
+  if (!asked && outside.most == 0 && chosen.workers == 1) return {};
+  inner_pools::refresh();
+  if (asked) return {.most = *asked, .exactly = true};
+  if (outside.most != 0) {
+    const bool shares = here.call->where == place::process && !outside.exactly;
+    return shares ? inner_threads{.most = std::max(outside.most / chosen.workers, 1)} : outside;
+  }
+  return inner_pools::empty() ? inner_threads{} : inner_threads{.most = std::max(cpu_count() / chosen.workers, 1)};  // the count is slow
 }
 
 }  // namespace detail

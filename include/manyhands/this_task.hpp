@@ -19,6 +19,18 @@ enum class place : std::uint8_t {
   process   ///< in a worker process
 };
 
+/// What a library with threads of its own may use inside a task.
+struct inner_threads {
+  /// 0: what it uses anyway.
+  int most = 0;
+  /// Somebody has asked for this number. Else less, where the library was told so, stays less.
+  bool exactly = false;
+
+  /// The number for one that uses `now` threads.
+  [[nodiscard]] constexpr int allowed(int now) const noexcept { return exactly || most < now ? most : now; }
+  friend bool operator==(const inner_threads&, const inner_threads&) = default;
+};
+
 /// What all tasks of one call have in common. Lives in the frame of the call.
 struct call_facts {
   const scope_frame* scope = nullptr;
@@ -29,6 +41,7 @@ struct call_facts {
   place where = place::caller;
   /// The most threads that this call and all calls nested in it may use.
   int budget = 0;
+  inner_threads inner = {};
 };
 
 /// What the calling thread is doing. Not changed by anyone else.
