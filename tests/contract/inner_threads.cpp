@@ -1,8 +1,13 @@
 #include <manyhands.hpp>
 
+#include <dlfcn.h>
+
+#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <set>
+#include <cstddef>
+#include <filesystem>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -12,15 +17,132 @@
 #include <support/catch.hpp>
 #include <support/subprocess.hpp>
 
-// What `options::inner_max_num_threads` promises, with the OpenMP that the compiler uses.
+// What `options::inner_max_num_threads` promises, with OpenBLAS and with the OpenMP that the compiler uses.
+
+using manyhands::Parallel;
+using manyhands::parallel_config;
+
+namespace {
+
+template <class Task>
+std::vector<Task> copies(std::size_t count, Task task) {
+  return std::vector<Task>(count, task);
+}
+
+int default_share(int workers) { return std::max(manyhands::cpu_count() / workers, 1); }
+
+/// OpenBLAS with threads of its own, loaded as a program's plugin would; `loaded` is false where it is not installed.
+struct openblas {
+  openblas() {
+    for (const char* path : {"libopenblas.so.0", "/usr/lib/x86_64-linux-gnu/openblas-pthread/libopenblas.so.0",
+                             "/usr/lib/aarch64-linux-gnu/openblas-pthread/libopenblas.so.0"}) {
+      void* const library = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
+      if (library == nullptr || reinterpret_cast<int (*)()>(::dlsym(library, "openblas_get_parallel"))() != 1) continue;
+      loaded = true;
+      get = reinterpret_cast<int (*)()>(::dlsym(library, "openblas_get_num_threads"));
+      set = reinterpret_cast<void (*)(int)>(::dlsym(library, "openblas_set_num_threads"));
+      multiply = reinterpret_cast<decltype(multiply)>(::dlsym(library, "cblas_dgemm"));
+      return;
+    }
+  }
+
+  /// Large enough for all threads that it may use.
+  void work() const {
+    constexpr int size = 300;
+    constexpr int plain = 111;
+    constexpr int by_rows = 101;
+    const std::vector<double> ones(static_cast<std::size_t>(size * size), 1.0);
+    std::vector<double> result(ones.size());
+    multiply(by_rows, plain, plain, size, size, size, 1.0, ones.data(), size, ones.data(), size, 0.0, result.data(), size);
+    if (result.back() != size) throw std::runtime_error("OpenBLAS multiplies wrongly");
+  }
+
+  bool loaded = false;
+  int (*get)() = nullptr;
+  void (*set)(int) = nullptr;
+  void (*multiply)(int, int, int, int, int, int, double, const double*, int, const double*, int, double, double*, int) = nullptr;
+};
+
+std::ptrdiff_t threads_of_this_process() {
+  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
+}
+
+/// Runs the test in a process of its own where OpenBLAS is installed.
+template <class Test>
+bool holds_with_openblas(Test test) {
+  return manyhands_test::holds_in_subprocess([&] {
+    const openblas blas;
+    return !blas.loaded || test(blas);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("OpenBLAS is there for these tests") {
+  if (manyhands_test::holds_in_subprocess([] { return !openblas().loaded; })) {
+    WARN("skipped: install libopenblas0-pthread to test with it");
+  }
+}
+
+TEST_CASE("OpenBLAS keeps to the number inside tasks, and gets its own back") {
+  CHECK(holds_with_openblas([](const openblas& blas) {
+    blas.set(5);
+    for (const std::string& name : all_backends()) {
+      const auto task = [&] {
+        blas.work();
+        return blas.get();
+      };
+      for (const int seen : Parallel({.n_jobs = 2, .backend = name, .inner_max_num_threads = 3})(copies(6, task))) {
+        if (seen != 3) return false;
+      }
+      if (blas.get() != 5) return false;
+      if (name == "sequential") continue;
+      for (const int seen : Parallel({.n_jobs = 2, .backend = name})(copies(6, task))) {
+        if (seen != std::min(default_share(2), 5)) return false;
+      }
+      if (blas.get() != 5) return false;
+      try {
+        Parallel({.n_jobs = 2, .backend = name})(copies(6, []() -> int { throw std::domain_error("a task's"); }));
+        return false;
+      } catch (const std::domain_error&) {
+      }
+      if (blas.get() != 5) return false;
+      blas.work();
+    }
+    return true;
+  }));
+}
+
+TEST_CASE("OpenBLAS starts no threads in worker processes that may not use them") {
+  CHECK(holds_with_openblas([](const openblas& blas) {
+    blas.set(4);
+    blas.work();
+    const auto task = [&] {
+      blas.work();
+      return threads_of_this_process();
+    };
+    for (const std::ptrdiff_t threads : Parallel({.n_jobs = 2, .backend = "processes", .inner_max_num_threads = 1})(copies(4, task))) {
+      if (threads != 1) return false;
+    }
+    return blas.get() == 4;
+  }));
+}
+
+TEST_CASE("a library that is loaded between two calls is known to the second") {
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    const Parallel par({.n_jobs = 2, .inner_max_num_threads = 3});
+    par(copies(2, [] {}));
+    const openblas blas;
+    if (!blas.loaded) return true;
+    for (const int seen : par(copies(4, [&] { return blas.get(); }))) {
+      if (seen != 3) return false;
+    }
+    return true;
+  }));
+}
 
 #if defined(WITH_OPENMP)
 #include <support/openmp_team.hpp>
-
-using manyhands::delayed;
-using manyhands::Parallel;
-using manyhands::parallel_backend;
-using manyhands::parallel_config;
 
 namespace {
 
@@ -39,11 +161,6 @@ team seen_slowly() {
   return seen();
 }
 
-template <class Task>
-std::vector<Task> copies(std::size_t count, Task task) {
-  return std::vector<Task>(count, task);
-}
-
 bool all_are(const std::vector<team>& teams, int threads) {
   for (const team& one : teams) {
     if (one != team{threads, threads}) {
@@ -53,8 +170,6 @@ bool all_are(const std::vector<team>& teams, int threads) {
   }
   return !teams.empty();
 }
-
-int default_share(int workers) { return std::max(manyhands::cpu_count() / workers, 1); }
 
 /// What the calling thread may use at the beginning, for a test to change.
 struct with_threads {
