@@ -31,10 +31,13 @@ set(manyhands_headers
     manyhands/exception_codec.hpp
     # 2 policy
     manyhands/schedule.hpp
+    manyhands/detail/placement.hpp
     # 3 the seam
     manyhands/detail/splittable_range.hpp
     manyhands/detail/inner_pools.hpp
     manyhands/detail/inner_limit.hpp
+    manyhands/detail/affinity.hpp
+    manyhands/detail/pinning.hpp
     manyhands/backend.hpp
     # 4 machinery
     manyhands/detail/segmented.hpp
@@ -42,6 +45,7 @@ set(manyhands_headers
     manyhands/detail/results.hpp
     manyhands/detail/tuple_slots.hpp
     manyhands/detail/slots.hpp
+    manyhands/detail/hwloc.hpp
     manyhands/detail/os.hpp
     manyhands/detail/process.hpp
     manyhands/detail/shared_memory.hpp
@@ -56,7 +60,6 @@ set(manyhands_headers
     manyhands/detail/result_intake.hpp
     manyhands/detail/forked_call.hpp
     manyhands/detail/cgroup.hpp
-    manyhands/detail/hwloc.hpp
     manyhands/topology.hpp
     manyhands/detail/crew.hpp
     manyhands/detail/team_call.hpp

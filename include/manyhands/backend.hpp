@@ -12,6 +12,7 @@
 
 #include <manyhands/codec.hpp>
 #include <manyhands/detail/inner_limit.hpp>
+#include <manyhands/detail/pinning.hpp>
 #include <manyhands/detail/splittable_range.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/this_task.hpp>
@@ -157,11 +158,13 @@ class jobs {
 };
 
 /// Makes the calling thread, or this process, worker `index` of a call for as long as it lives: tasks see the call's scope, seed and worker
-/// number, OpenMP and its like keep to the call's limit, and the call's initializer has run. Where that throws, the call is given up and `jobs::next` hands out nothing more.
+/// number, the thread is bound where the call wants it, OpenMP and its like keep to the call's limit, and the call's initializer has run.
+/// Where that throws, the call is given up and `jobs::next` hands out nothing more.
 class worker_scope {
  public:
   /// `first_time` is false for a worker that was in this call before.
-  worker_scope(jobs& work, int index, bool first_time = true) : outer_(detail::here), inner_(limit_for(work.facts())) {
+  worker_scope(jobs& work, int index, bool first_time = true)
+      : outer_(detail::here), pin_(work.facts(), index, outer_), inner_(limit_for(work.facts())) {
     const detail::call_facts& facts = work.facts();
     detail::here = detail::context{.call = &facts, .scope = facts.scope, .worker = index, .initializing = facts.initializing};
     if (!first_time || !facts.initializer) return;
@@ -184,6 +187,7 @@ class worker_scope {
   }
 
   detail::context outer_;
+  detail::worker_pin pin_;
   detail::inner_limit inner_;
 };
 

@@ -35,7 +35,7 @@ enum class require {
 /// What workers are bound to.
 enum class pin {
   none,   ///< nothing: the system moves them
-  cores,  ///< one physical core each
+  cores,  ///< one physical core each, with all its hardware threads
   numa    ///< one NUMA node each
 };
 
@@ -129,7 +129,9 @@ struct options {
   /// Runs once in every worker before its first task of the call, in the caller too where it takes tasks. If it throws, the call fails with
   /// that error.
   std::function<void()> initializer = {};
-  /// What workers are bound to. Default `pin::none`.
+  /// What workers are bound to: cores or nodes that the calling thread may use when it makes the call, the first to worker 0, and from the
+  /// beginning again where there are more workers. Ends with the call, for the caller, too. Default `pin::none`. Nested calls take it from
+  /// their own options alone. A hint: where the system does not allow it, workers run anywhere.
   std::optional<manyhands::pin> pin = std::nullopt;
   /// Stops the call, which throws `cancelled`.
   std::optional<std::stop_token> stop = std::nullopt;

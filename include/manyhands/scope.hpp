@@ -7,9 +7,13 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/affinity.hpp>
 #include <manyhands/detail/inner_pools.hpp>
+#include <manyhands/detail/pinning.hpp>
+#include <manyhands/detail/placement.hpp>
 #include <manyhands/environment.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/options.hpp>
@@ -97,7 +101,6 @@ inline void check(const options& asked) {
   refuse_if(asked.retries.value_or(0) != 0, "retries");
   refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
   refuse_if(asked.memory_limit.has_value(), "memory_limit");
-  refuse_if(asked.pin.value_or(pin::none) != pin::none, "pin");
   refuse_if(asked.stop.has_value(), "stop");
   refuse_if(asked.verbose.value_or(0) != 0, "verbose");
   refuse_if(asked.progress.value_or(false), "progress");
@@ -194,6 +197,24 @@ struct selection {
     return shares ? inner_threads{.most = std::max(outside.most / chosen.workers, 1)} : outside;
   }
   return inner_pools::empty() ? inner_threads{} : inner_threads{.most = std::max(cpu_count() / chosen.workers, 1)};  // the count is slow
+}
+
+/// Where the workers of the call around this one are bound; null where they are not, or it is the process that is.
+[[nodiscard]] inline const pinning* pinning_around() noexcept {
+  return here.call != nullptr && here.call->where != place::process ? here.call->pins : nullptr;
+}
+
+/// Decides where the workers of a call that is made here are bound: to cores or nodes that the calling thread may use now. Empty where
+/// they are not. A scope's wish holds for outermost calls alone, whose workers are the nested calls', too.
+[[nodiscard]] inline std::optional<pinning> select_pinning(const options& own) {
+  const std::optional<pin> wish = own.pin || here.call != nullptr ? own.pin : scoped().pin;
+  if (wish.value_or(pin::none) == pin::none) return std::nullopt;
+  std::optional<pinning> made(std::in_place);
+  made->around = pinning_around();
+  for (const std::vector<int>& processors : places_on(locate(made->callers.processors()), *wish)) {
+    made->places.push_back(affinity_mask::of(processors));
+  }
+  return made->places.empty() ? std::nullopt : std::move(made);
 }
 
 }  // namespace detail

@@ -11,6 +11,7 @@ namespace manyhands {
 namespace detail {
 
 struct scope_frame;
+struct pinning;
 
 /// Where a task runs, as far as a nested call must know.
 enum class place : std::uint8_t {
@@ -42,6 +43,10 @@ struct call_facts {
   /// The most threads that this call and all calls nested in it may use.
   int budget = 0;
   inner_threads inner = {};
+  /// Where workers are bound: those of this call, or of one around it on threads. Null: nowhere.
+  const pinning* pins = nullptr;
+  /// It is this call that binds them.
+  bool binds = false;
 };
 
 /// What the calling thread is doing. Not changed by anyone else.

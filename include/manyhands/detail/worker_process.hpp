@@ -17,6 +17,7 @@
 #include <ext/stdio_sync_filebuf.h>
 #endif
 
+#include <manyhands/detail/hwloc.hpp>
 #include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/shared_memory.hpp>
@@ -135,6 +136,7 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
   }
 
   inner_pools::become_worker(parent.openmp_rests);
+  hwloc_never_load();
   ::pthread_sigmask(SIG_SETMASK, &own, nullptr);
 }
 
