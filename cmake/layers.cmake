@@ -71,6 +71,7 @@ set(manyhands_headers
     # 6 selection
     manyhands/registry.hpp
     manyhands/scope.hpp
+    manyhands/detail/worker_setup.hpp
     # 7 front door
     manyhands/parallel.hpp
     manyhands.hpp)

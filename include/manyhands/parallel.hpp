@@ -17,6 +17,7 @@
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/slots.hpp>
 #include <manyhands/detail/tuple_slots.hpp>
+#include <manyhands/detail/worker_setup.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/outcome.hpp>

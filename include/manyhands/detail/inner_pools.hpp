@@ -111,9 +111,10 @@ class inner_pools {
     try {
       census found;
       ::dl_iterate_phdr(&look_at, &found);
-      if (found.is_known) return;
+      if (found.is_known || found.is_cut_short) return;
       // The loader's lock is not held here, nor any of ours: who holds the loader's may wait for us.
       for (const std::string& path : found.paths) add_from(path);
+      add_from("");  // the program itself; last, since it also answers for the others
       state.known_loads.store(found.loads, std::memory_order_relaxed);
     } catch (const std::exception&) {
     }
@@ -158,23 +159,26 @@ class inner_pools {
 #if defined(__linux__)
   struct census {
     std::uint64_t loads = 0;  // and unloads, of all time
-    bool is_first = true;
     bool is_known = false;
+    bool is_cut_short = false;  // there was no memory
     std::vector<std::string> paths = {};
   };
 
-  static int look_at(dl_phdr_info* object, std::size_t, void* data) {
+  static int look_at(dl_phdr_info* object, std::size_t, void* data) noexcept {
     census& found = *static_cast<census*>(data);
-    if (found.is_first) {
-      found.is_first = false;
+    if (found.loads == 0) {
       found.loads = object->dlpi_adds + object->dlpi_subs;
       found.is_known = found.loads == state.known_loads.load(std::memory_order_relaxed);
       if (found.is_known) return 1;
-      found.paths.emplace_back();  // the program itself
     }
-    const std::string_view path = object->dlpi_name != nullptr ? object->dlpi_name : "";
-    if (may_have_pool(path.substr(path.rfind('/') + 1))) found.paths.insert(found.paths.begin(), std::string(path));
-    return 0;
+    try {
+      const std::string_view path = object->dlpi_name != nullptr ? object->dlpi_name : "";
+      if (may_have_pool(path.substr(path.rfind('/') + 1))) found.paths.emplace_back(path);
+      return 0;
+    } catch (const std::exception&) {  // not through the loader, which holds a lock
+      found.is_cut_short = true;
+      return 1;
+    }
   }
 
   static bool may_have_pool(std::string_view file) noexcept {
