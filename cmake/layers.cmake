@@ -31,9 +31,14 @@ set(manyhands_headers
     manyhands/exception_codec.hpp
     # 2 policy
     manyhands/schedule.hpp
+    manyhands/detail/placement.hpp
     # 3 the seam
     manyhands/detail/barrier.hpp
     manyhands/detail/splittable_range.hpp
+    manyhands/detail/inner_pools.hpp
+    manyhands/detail/inner_limit.hpp
+    manyhands/detail/affinity.hpp
+    manyhands/detail/pinning.hpp
     manyhands/backend.hpp
     # 4 machinery
     manyhands/detail/segmented.hpp
@@ -41,6 +46,7 @@ set(manyhands_headers
     manyhands/detail/results.hpp
     manyhands/detail/tuple_slots.hpp
     manyhands/detail/slots.hpp
+    manyhands/detail/hwloc.hpp
     manyhands/detail/os.hpp
     manyhands/detail/process.hpp
     manyhands/detail/shared_memory.hpp
@@ -55,7 +61,6 @@ set(manyhands_headers
     manyhands/detail/result_intake.hpp
     manyhands/detail/forked_call.hpp
     manyhands/detail/cgroup.hpp
-    manyhands/detail/hwloc.hpp
     manyhands/topology.hpp
     manyhands/detail/quiet_calls.hpp
     manyhands/detail/crew.hpp
@@ -68,6 +73,7 @@ set(manyhands_headers
     # 6 selection
     manyhands/registry.hpp
     manyhands/scope.hpp
+    manyhands/detail/worker_setup.hpp
     # 7 front door
     manyhands/parallel.hpp
     manyhands.hpp)

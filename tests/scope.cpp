@@ -508,10 +508,8 @@ TEST_CASE_METHOD(environment, "what is not available yet says so, and is never i
   std::stop_source source;
   const std::map<std::string, options> asked = {{"timeout", {.timeout = std::chrono::seconds(1)}},
                                                 {"retries", {.retries = 1}},
-                                                {"inner_max_num_threads", {.inner_max_num_threads = 1}},
                                                 {"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
                                                 {"memory_limit", {.memory_limit = 1}},
-                                                {"pin", {.pin = manyhands::pin::numa}},
                                                 {"stop", {.stop = source.get_token()}},
                                                 {"verbose", {.verbose = 1}},
                                                 {"progress", {.progress = true}},
@@ -527,5 +525,5 @@ TEST_CASE_METHOD(environment, "what is not available yet says so, and is never i
 }
 
 TEST_CASE_METHOD(environment, "what is not available yet may be set to what it is anyway") {
-  CHECK_NOTHROW(parallel_config({.retries = 0, .pin = manyhands::pin::none, .verbose = 0, .progress = false, .observer = nullptr}));
+  CHECK_NOTHROW(parallel_config({.retries = 0, .verbose = 0, .progress = false, .observer = nullptr}));
 }

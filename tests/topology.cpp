@@ -5,11 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -23,6 +21,8 @@ namespace {
 
 using manyhands::cpu_count;
 using manyhands::detail::affinity_mask;
+using manyhands::detail::listed_numbers;
+using manyhands::detail::located_processor;
 using manyhands::detail::lowest_sibling;
 using manyhands::detail::sysfs_core_count;
 
@@ -84,23 +84,26 @@ class machine {
     return *this;
   }
 
+  machine& node(int number, std::string_view processors) {
+    const std::filesystem::path where = root_ + "/sys/devices/system/node/node" + std::to_string(number) + "/cpulist";
+    std::filesystem::create_directories(where.parent_path());
+    std::ofstream(where) << processors;
+    return *this;
+  }
+  machine& nodes(std::string_view numbers) {
+    std::filesystem::create_directories(root_ + "/sys/devices/system/node");
+    std::ofstream(root_ + "/sys/devices/system/node/online") << numbers;
+    return *this;
+  }
+
+  [[nodiscard]] std::vector<located_processor> locate(const std::vector<int>& processors) const {
+    return manyhands::detail::sysfs_locate(processors, root_);
+  }
   [[nodiscard]] int cores(const std::vector<int>& processors) const { return sysfs_core_count(processors, root_); }
 
  private:
   std::string root_;
 };
-
-/// A kernel whose masks have so many processors, all of them allowed: it refuses smaller ones.
-auto kernel_with(std::size_t processors) {
-  return [processors](std::size_t bytes, cpu_set_t* set) {
-    if (8 * bytes < processors) {
-      errno = EINVAL;
-      return -1;
-    }
-    for (std::size_t number = 0; number < processors; ++number) CPU_SET_S(number, bytes, set);
-    return 0;
-  };
-}
 
 }  // namespace
 
@@ -182,33 +185,6 @@ TEST_CASE("hwloc and the system's files count the same cores") {
   }
 }
 
-TEST_CASE("a machine with more than 1024 processors is counted whole") {
-  for (const std::size_t processors : {std::size_t{1}, std::size_t{1024}, std::size_t{1025}, std::size_t{5000}}) {
-    const affinity_mask mask(kernel_with(processors));
-    CHECK(static_cast<std::size_t>(mask.count()) == processors);
-    const std::vector<int> numbers = mask.processors();
-    REQUIRE(numbers.size() == processors);
-    CHECK(numbers.front() == 0);
-    CHECK(static_cast<std::size_t>(numbers.back()) == processors - 1);
-  }
-}
-
-TEST_CASE("a system that does not tell leaves an empty mask") {
-  int calls = 0;
-  const affinity_mask refused([&](std::size_t, cpu_set_t*) {
-    ++calls;
-    errno = EPERM;
-    return -1;
-  });
-  CHECK(refused.count() == 0);
-  CHECK(refused.processors().empty());
-  CHECK(calls == 1);
-
-  const affinity_mask never_large_enough(kernel_with(std::numeric_limits<std::size_t>::max()));
-  CHECK(never_large_enough.count() == 0);
-  CHECK(never_large_enough.processors().empty());
-}
-
 TEST_CASE("processors that share a core are counted once") {
   machine box;
   box.cpu(0, "core_cpus_list", "0,4\n").cpu(4, "core_cpus_list", "0,4\n");
@@ -283,4 +259,39 @@ TEST_CASE("a forked process counts what its parent counts") {
   CHECK(WEXITSTATUS(status) == 0);
   CHECK(waitpid(-1, nullptr, WNOHANG) == -1);
   CHECK(errno == ECHILD);
+}
+
+TEST_CASE("a list of numbers is read with its ranges, and a broken one is none") {
+  CHECK(listed_numbers("0-3,8\n") == std::vector<int>{0, 1, 2, 3, 8});
+  CHECK(listed_numbers("5") == std::vector<int>{5});
+  CHECK(listed_numbers("\n").empty());
+  for (const char* broken : {"a", "-", "0-3-4", "-1", "0-99999999999", "0-2000000", "1 2"}) {
+    INFO(broken);
+    CHECK(listed_numbers(broken).empty());
+  }
+}
+
+TEST_CASE("processors are located by the system's files: their cores and nodes") {
+  machine box;
+  box.nodes("0,2\n").node(0, "0-1\n").node(2, "2,4\n");
+  box.cpu(0, "core_cpus_list", "0,4\n").cpu(4, "core_cpus_list", "0,4\n").cpu(1, "thread_siblings_list", "1\n");
+  CHECK(box.locate({0, 1, 2, 4}) == std::vector<located_processor>{{0, 0, 0}, {1, 1, 0}, {2, -1, 2}, {4, 0, 2}});
+}
+
+TEST_CASE("of two nodes with the same processors the first counts, and one without any counts for nobody") {
+  machine box;
+  box.nodes("0-2").node(0, "0-1\n").node(1, "0-1\n").node(2, "\n");
+  CHECK(box.locate({0, 1}) == std::vector<located_processor>{{0, -1, 0}, {1, -1, 0}});
+}
+
+TEST_CASE("where there are no files nothing is known") {
+  const machine box;
+  CHECK(box.locate({0, 7}) == std::vector<located_processor>{{0, -1, -1}, {7, -1, -1}});
+}
+
+TEST_CASE("hwloc and the system's files locate this machine's processors alike") {
+  const std::vector<int> all = affinity_mask().processors();
+  const std::vector<located_processor> found = manyhands::detail::locate(all);
+  CHECK(found == manyhands::detail::sysfs_locate(all));
+  CHECK(found.size() == all.size());
 }

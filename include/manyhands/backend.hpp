@@ -11,6 +11,8 @@
 #include <string_view>
 
 #include <manyhands/codec.hpp>
+#include <manyhands/detail/inner_limit.hpp>
+#include <manyhands/detail/pinning.hpp>
 #include <manyhands/detail/splittable_range.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/schedule.hpp>
@@ -160,11 +162,13 @@ class jobs {
 };
 
 /// Makes the calling thread, or this process, worker `index` of a call for as long as it lives: tasks see the call's scope, seed and worker
-/// number, and the call's initializer has run. Where that throws, the call is given up and `jobs::next` hands out nothing more.
+/// number, the thread is bound where the call wants it, OpenMP and its like keep to the call's limit, and the call's initializer has run.
+/// Where that throws, the call is given up and `jobs::next` hands out nothing more.
 class worker_scope {
  public:
   /// `first_time` is false for a worker that was in this call before.
-  worker_scope(jobs& work, int index, bool first_time = true) : outer_(detail::here) {
+  worker_scope(jobs& work, int index, bool first_time = true)
+      : outer_(detail::here), pin_(work.facts(), index, outer_), inner_(limit_for(work.facts())) {
     const detail::call_facts& facts = work.facts();
     detail::here = detail::context{.call = &facts, .scope = facts.scope, .worker = index, .initializing = facts.initializing};
     if (!first_time || !facts.initializer) return;
@@ -181,7 +185,14 @@ class worker_scope {
   ~worker_scope() { detail::here = outer_; }
 
  private:
+  /// None where the thread is in a call that has the same limit: what its task has changed since is for the task to say.
+  [[nodiscard]] detail::inner_threads limit_for(const detail::call_facts& facts) const noexcept {
+    return outer_.call != nullptr && outer_.call->inner == facts.inner ? detail::inner_threads{} : facts.inner;
+  }
+
   detail::context outer_;
+  detail::worker_pin pin_;
+  detail::inner_limit inner_;
 };
 
 /// What kind of workers a backend has.

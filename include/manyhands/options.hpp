@@ -35,7 +35,7 @@ enum class require {
 /// What workers are bound to.
 enum class pin {
   none,   ///< nothing: the system moves them
-  cores,  ///< one physical core each
+  cores,  ///< one physical core each, with all its hardware threads
   numa    ///< one NUMA node each
 };
 
@@ -117,7 +117,10 @@ struct options {
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
   /// How often a failed task is run again. Default 0.
   std::optional<int> retries = std::nullopt;
-  /// Threads that OpenMP, OpenBLAS, MKL and BLIS may use inside a task. Default `max(cpu_count() / n_jobs, 1)`.
+  /// Threads that OpenMP, OpenBLAS, MKL and BLIS may use inside a task. Default `max(cpu_count() / n_jobs, 1)`, or what they were told
+  /// before where that is less; with one worker all that they have. A nested call goes by the call around it. Libraries that are loaded
+  /// when the call begins are told, and told the old number at its end. OpenBLAS and BLIS know one number for all threads: of calls at the
+  /// same time, the lowest holds.
   std::optional<int> inner_max_num_threads = std::nullopt;
   /// A worker process is replaced after so many tasks. Default: never.
   std::optional<int> max_tasks_per_worker = std::nullopt;
@@ -126,7 +129,9 @@ struct options {
   /// Runs once in every worker before its first task of the call, in the caller too where it takes tasks. If it throws, the call fails with
   /// that error.
   std::function<void()> initializer = {};
-  /// What workers are bound to. Default `pin::none`.
+  /// What workers are bound to: cores or nodes that the calling thread may use when it makes the call, the first to worker 0, and from the
+  /// beginning again where there are more workers. Ends with the call, for the caller, too. Default `pin::none`. Nested calls take it from
+  /// their own options alone. A hint: where the system does not allow it, workers run anywhere.
   std::optional<manyhands::pin> pin = std::nullopt;
   /// Stops the call, which throws `cancelled`.
   std::optional<std::stop_token> stop = std::nullopt;

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <optional>
 #include <ranges>
 #include <stdexcept>
 #include <string>
@@ -16,6 +17,7 @@
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/slots.hpp>
 #include <manyhands/detail/tuple_slots.hpp>
+#include <manyhands/detail/worker_setup.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/outcome.hpp>
@@ -127,13 +129,17 @@ class Parallel {
   void run(Slots& slots) const {
     const options& scope = detail::scoped();
     const detail::selection chosen = detail::select(options_);
+    const std::optional<detail::pinning> pins = detail::select_pinning(options_);
     const detail::call_facts facts{
         .scope = detail::here.scope,
         .initializer = options_.initializer || detail::here.initializing ? options_.initializer : scope.initializer,
         .initializing = detail::here.initializing,
         .seed = options_.seed.value_or(scope.seed.value_or(0)),
         .where = chosen.where,
-        .budget = chosen.budget};
+        .budget = chosen.budget,
+        .inner = detail::select_inner_threads(options_, chosen),
+        .pins = pins ? &*pins : detail::pinning_around(),
+        .binds = pins.has_value()};
     const std::string& description = options_.description ? *options_.description : scope.description ? *scope.description : std::string();
     const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
     const plan how{.workers = chosen.workers,

@@ -94,10 +94,8 @@ inline void check(const options& asked) {
   };
   refuse_if(asked.timeout.has_value(), "timeout");
   refuse_if(asked.retries.value_or(0) != 0, "retries");
-  refuse_if(asked.inner_max_num_threads.has_value(), "inner_max_num_threads");
   refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
   refuse_if(asked.memory_limit.has_value(), "memory_limit");
-  refuse_if(asked.pin.value_or(pin::none) != pin::none, "pin");
   refuse_if(asked.stop.has_value(), "stop");
   refuse_if(asked.verbose.value_or(0) != 0, "verbose");
   refuse_if(asked.progress.value_or(false), "progress");

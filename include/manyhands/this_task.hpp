@@ -11,12 +11,25 @@ namespace manyhands {
 namespace detail {
 
 struct scope_frame;
+struct pinning;
 
 /// Where a task runs, as far as a nested call must know.
 enum class place : std::uint8_t {
   caller,   ///< not inside any parallel call, or inside one that set no bounds
   threads,  ///< on one of the threads that a call may use: nested calls share them
   process   ///< in a worker process
+};
+
+/// What a library with threads of its own may use inside a task.
+struct inner_threads {
+  /// 0: what it uses anyway.
+  int most = 0;
+  /// Somebody has asked for this number. Else less, where the library was told so, stays less.
+  bool exactly = false;
+
+  /// The number for one that uses `now` threads.
+  [[nodiscard]] constexpr int allowed(int now) const noexcept { return exactly || most < now ? most : now; }
+  friend bool operator==(const inner_threads&, const inner_threads&) = default;
 };
 
 /// What all tasks of one call have in common. Lives in the frame of the call.
@@ -29,6 +42,11 @@ struct call_facts {
   place where = place::caller;
   /// The most threads that this call and all calls nested in it may use.
   int budget = 0;
+  inner_threads inner = {};
+  /// Where workers are bound: those of this call, or of one around it on threads. Null: nowhere.
+  const pinning* pins = nullptr;
+  /// It is this call that binds them.
+  bool binds = false;
 };
 
 /// What the calling thread is doing. Not changed by anyone else.

@@ -19,7 +19,9 @@ namespace {
 
 using manyhands::detail::hwloc_core_count;
 using manyhands::detail::hwloc_loaded;
+using manyhands::detail::hwloc_locate;
 using manyhands::detail::hwloc_never_load;
+using manyhands::detail::located_processor;
 
 std::ptrdiff_t threads_of_this_process() {
   return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
@@ -30,6 +32,13 @@ cpu_set_t own_mask() {
   CPU_ZERO(&mask);
   REQUIRE(sched_getaffinity(0, sizeof mask, &mask) == 0);
   return mask;
+}
+
+int first_processor() {
+  const cpu_set_t mask = own_mask();
+  int number = 0;
+  while (!CPU_ISSET(static_cast<unsigned>(number), &mask)) ++number;
+  return number;
 }
 
 /// What a forked process that runs `check` exits with.
@@ -93,4 +102,18 @@ TEST_CASE("what was loaded before a fork serves the forked process") {
     return hwloc_core_count({}) == cores && hwloc_loaded() == before;
   });
   CHECK(code == 0);
+}
+
+TEST_CASE("hwloc locates processors where there is one, and none that is not there") {
+  std::array processors{located_processor{.number = first_processor()}};
+  const bool located = hwloc_locate(processors);
+  if (hwloc_core_count({}) == 0) {
+    CHECK_FALSE(located);
+  } else {
+    CHECK(located);
+    CHECK(processors.front().core >= 0);
+    CHECK(processors.front().node >= 0);
+  }
+  std::array absent{located_processor{.number = 1'000'000}};
+  CHECK_FALSE(hwloc_locate(absent));
 }

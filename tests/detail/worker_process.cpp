@@ -229,16 +229,28 @@ TEST_CASE("OpenMP works in a worker whose program has used it before") {
     const auto parallel = reinterpret_cast<void (*)(void (*)(void*), void*, unsigned, unsigned)>(::dlsym(library, "GOMP_parallel"));
     const auto set_threads = reinterpret_cast<void (*)(int)>(::dlsym(library, "omp_set_num_threads"));
     set_threads(3);
-    std::atomic<int> ran = 0;
-    const auto count = [](void* counter) { ++*static_cast<std::atomic<int>*>(counter); };
-    parallel(count, &ran, 0, 0);
+    static std::atomic<int> ran;
+    const auto count = [](void*) { ++ran; };
+    parallel(count, nullptr, 0, 0);
     if (ran != 3) return false;
-    return in_worker([&] {
-             ::alarm(20);
-             ran = 0;
-             parallel(count, &ran, 0, 0);
-             return ran == 1;
-           }) == all_well;
+    const auto works_with = [&](int threads) {
+      return in_worker([&] {
+               ::alarm(20);
+               ran = 0;
+               parallel(count, nullptr, 0, 0);
+               return ran == threads;
+             }) == all_well;
+    };
+    if (!works_with(3)) return false;
+    // Inside a region its threads cannot be ended before the fork, and are missed after it.
+    static bool region_well = false;
+    static const auto& in_region = works_with;
+    parallel(
+        [](void* get_number) {
+          if (reinterpret_cast<int (*)()>(get_number)() == 0) region_well = in_region(1);
+        },
+        ::dlsym(library, "omp_get_thread_num"), 0, 0);
+    return region_well;
   }));
 }
 #endif

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/inner_limit.hpp>
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/result_intake.hpp>
 #include <manyhands/detail/supervisor.hpp>
@@ -243,6 +244,7 @@ class forked_call {
 
   jobs& work_;
   const parent_facts parent_;
+  const shared_inner_limit inner_{work_.facts().inner};  // OpenBLAS starts threads in every child that has to lower the number itself
   const doorbell bell_;
   supervisor supervisor_;
   result_intake intake_;

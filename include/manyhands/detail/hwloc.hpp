@@ -11,7 +11,9 @@
 #include <mutex>
 #include <span>
 
-// What hwloc knows of the machine. Without it `hwloc_core_count` cannot tell, and topology.hpp asks the system's own files.
+#include <manyhands/detail/placement.hpp>
+
+// What hwloc knows of the machine. Without it these functions cannot tell, and topology.hpp asks the system's own files.
 
 namespace manyhands::detail {
 
@@ -20,14 +22,16 @@ namespace manyhands::detail {
 struct hwloc_state {
   /// Counts cores; null where no translation unit has hwloc.
   std::atomic<int (*)(std::span<const int>)> count_cores{nullptr};
+  /// Finds the core and the node of each; null where no translation unit has hwloc.
+  std::atomic<bool (*)(std::span<located_processor>)> locate{nullptr};
   std::atomic<bool> may_load{true};
   std::atomic<bool> loaded{false};
 };
 
 inline constinit hwloc_state hwloc{};
 
-/// Whether hwloc has read the machine's topology in this process, or in the one that it was forked from. Counting physical cores does
-/// that, once; nothing else does.
+/// Whether hwloc has read the machine's topology in this process, or in the one that it was forked from. Counting physical cores and
+/// binding workers do that, once; nothing else does.
 [[nodiscard]] inline bool hwloc_loaded() noexcept { return hwloc.loaded.load(std::memory_order_relaxed); }
 
 /// For a forked worker: what was not loaded before the fork stays so. Another thread may have been in the middle of it, or of a `dlopen`.
@@ -41,6 +45,13 @@ inline void hwloc_never_load() noexcept { hwloc.may_load.store(false, std::memor
 [[nodiscard]] inline int hwloc_core_count(std::span<const int> processors) {
   const auto count = hwloc.count_cores.load(std::memory_order_relaxed);
   return count != nullptr ? count(processors) : 0;
+}
+
+/// Finds the core and the NUMA node of each processor. False where hwloc is absent or does not know one of them. Else as
+/// `hwloc_core_count`.
+[[nodiscard]] inline bool hwloc_locate(std::span<located_processor> processors) {
+  const auto find = hwloc.locate.load(std::memory_order_relaxed);
+  return find != nullptr && find(processors);
 }
 
 #if MANYHANDS_WITH_HWLOC
@@ -107,7 +118,21 @@ inline constinit std::once_flag load_once{};
   return complete ? cores : 0;
 }
 
-inline const bool registered = (hwloc.count_cores.store(&count_cores, std::memory_order_relaxed), true);
+[[nodiscard]] inline bool locate(std::span<located_processor> processors) {
+  const hwloc_topology_t machine = loaded_topology();
+  if (machine == nullptr) return false;
+  for (located_processor& one : processors) {
+    const hwloc_obj_t processor = hwloc_get_pu_obj_by_os_index(machine, static_cast<unsigned>(one.number));
+    if (processor == nullptr) return false;
+    const hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(machine, HWLOC_OBJ_CORE, processor);
+    one.core = core != nullptr ? hwloc_bitmap_first(core->cpuset) : -1;
+    one.node = processor->nodeset != nullptr ? hwloc_bitmap_first(processor->nodeset) : -1;
+  }
+  return true;
+}
+
+inline const bool registered =
+    (hwloc.count_cores.store(&count_cores, std::memory_order_relaxed), hwloc.locate.store(&locate, std::memory_order_relaxed), true);
 
 }  // namespace with_hwloc
 #endif

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio_ext.h>
@@ -18,6 +17,8 @@
 #include <ext/stdio_sync_filebuf.h>
 #endif
 
+#include <manyhands/detail/hwloc.hpp>
+#include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/shared_memory.hpp>
 
@@ -82,15 +83,8 @@ struct parent_facts {
   // Made before the fork, too: to make one asks for the global locale.
   mutable empty_buffer<char> no_input = {};
   mutable empty_buffer<wchar_t> no_wide_input = {};
-  /// Sets the number of OpenMP threads, null where libgomp is not loaded. Its threads are not there after a fork, and it waits for them.
-  void (*set_openmp_threads)(int) = find_libgomp();
-
- private:
-  static void (*find_libgomp())(int) {
-    // LLVM's runtime has both names, and survives a fork by itself.
-    if (::dlsym(RTLD_DEFAULT, "GOMP_parallel") == nullptr || ::dlsym(RTLD_DEFAULT, "__kmpc_fork_call") != nullptr) return nullptr;
-    return reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
-  }
+  /// The calling thread leaves no threads of libgomp behind.
+  bool openmp_rests = (inner_pools::refresh(), inner_pools::rest());
 };
 
 /// Turns a freshly forked process, with all signals blocked, into a worker. `mask` is the signal mask of the thread that forked it.
@@ -141,7 +135,8 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
     static_cast<void>(!::write(score.get(), "500", 3));
   }
 
-  if (parent.set_openmp_threads != nullptr) parent.set_openmp_threads(1);
+  inner_pools::become_worker(parent.openmp_rests);
+  hwloc_never_load();
   ::pthread_sigmask(SIG_SETMASK, &own, nullptr);
 }
 
