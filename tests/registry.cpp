@@ -33,7 +33,13 @@ bool is_registered(const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::string preferred() { return manyhands::detail::current_table().load()->preferred; }
+std::string preferred() {
+  const auto& table = *manyhands::detail::current_table().load();
+  for (const auto& [name, factory] : table.factories) {
+    if (&factory == table.preferred) return name;
+  }
+  return "";
+}
 
 template <class Action>
 std::string refusal(Action action) {

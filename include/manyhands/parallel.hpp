@@ -6,6 +6,7 @@
 #include <ranges>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -140,12 +141,12 @@ class Parallel {
         .inner = detail::select_inner_threads(options_, chosen),
         .pins = pins ? &*pins : detail::pinning_around(),
         .binds = pins.has_value()};
-    const std::string& description = options_.description ? *options_.description : scope.description ? *scope.description : std::string();
+    const std::optional<std::string>& description = options_.description ? options_.description : scope.description;
     const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
     const plan how{.workers = chosen.workers,
                    .batch = options_.batch_size.value_or(scope.batch_size.value_or(automatic)),
                    .read_ahead = ahead ? ahead->batches(chosen.workers) : 2 * static_cast<std::size_t>(chosen.workers),
-                   .description = description};
+                   .description = description ? std::string_view(*description) : std::string_view()};
 
     sequential_backend in_caller;
     backend& who = chosen.workers == 1 ? in_caller : *chosen.who;

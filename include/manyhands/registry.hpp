@@ -29,9 +29,9 @@ namespace detail {
 /// The one object of a backend that keeps no state.
 template <class Backend>
 std::shared_ptr<backend> shared_backend() {
-  // Never deleted, as the table below: calls may be made while static objects are destroyed.
-  static const std::shared_ptr<backend>& one = *new std::shared_ptr<backend>(std::make_shared<Backend>());
-  return one;
+  // Never deleted, as the table below: calls may be made while static objects are destroyed. So nobody need count who uses it.
+  static Backend& one = *new Backend;
+  return std::shared_ptr<backend>(std::shared_ptr<backend>(), &one);
 }
 
 /// The registered backends. A table is never changed once it is published, so that a worker forked at any moment can read it.
@@ -43,7 +43,8 @@ struct backend_table {
       {"processes", shared_backend<processes_backend>},
 #endif
   };
-  std::string preferred = "threads";
+  /// Of `factories`: who makes the backend that is used where nobody chose.
+  const backend_factory* preferred = &factories.find("threads")->second;
   const backend_table* older = nullptr;  // never deleted: somebody may still read it
 };
 
@@ -59,7 +60,7 @@ inline std::atomic<const backend_table*>& current_table() {
 }
 
 /// Who makes the backend of that name. Throws `std::invalid_argument`, which lists the known names, for any other.
-[[nodiscard]] inline const backend_factory& factory_of(std::string_view name, const std::string& asked_by = "backend") {
+[[nodiscard]] inline const backend_factory& factory_of(std::string_view name, const char* asked_by = "backend") {
   const backend_table& table = *current_table().load(std::memory_order_acquire);
   auto found = table.factories.find(name);
   if (found == table.factories.end()) found = table.factories.find(without_alias(name));
@@ -69,14 +70,19 @@ inline std::atomic<const backend_table*>& current_table() {
     throw error("backend \"" + std::string(name) + "\" is not available yet");
   std::string known;
   for (const auto& [one, factory] : table.factories) known += (known.empty() ? "" : ", ") + one;
-  throw std::invalid_argument(asked_by + " is \"" + std::string(name) + "\": use one of " + known +
+  throw std::invalid_argument(std::string(asked_by) + " is \"" + std::string(name) + "\": use one of " + known +
                               ", or register it with register_parallel_backend");
 }
 
 /// The backend of that name; throws as `factory_of` does.
-[[nodiscard]] inline std::shared_ptr<backend> make_backend(std::string_view name, const std::string& asked_by = "backend") {
+[[nodiscard]] inline std::shared_ptr<backend> make_backend(std::string_view name, const char* asked_by = "backend") {
   if (std::shared_ptr<backend> made = factory_of(name, asked_by)()) return made;
   throw error("the factory of backend \"" + std::string(name) + "\" gave no backend");
+}
+/// The backend that is used where nobody chose.
+[[nodiscard]] inline std::shared_ptr<backend> make_preferred_backend() {
+  if (std::shared_ptr<backend> made = (*current_table().load(std::memory_order_acquire)->preferred)()) return made;
+  throw error("the factory of the default backend gave no backend");
 }
 
 }  // namespace detail
@@ -94,8 +100,11 @@ inline void register_parallel_backend(std::string name, backend_factory factory,
   do {
     next->older = seen;
     next->factories = seen->factories;
-    next->preferred = make_default ? name : seen->preferred;
     next->factories.insert_or_assign(name, factory);
+    const auto is_preferred = [&](const auto& one) { return &one.second == seen->preferred; };
+    const std::string& preferred =
+        make_default ? name : std::find_if(seen->factories.begin(), seen->factories.end(), is_preferred)->first;
+    next->preferred = &next->factories.find(preferred)->second;
   } while (!current.compare_exchange_weak(seen, next.get(), std::memory_order_acq_rel));
   static_cast<void>(next.release());
 }

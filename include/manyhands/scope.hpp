@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 #include <manyhands/backend.hpp>
@@ -130,9 +131,7 @@ struct selection {
     who = make_backend(*variable, "MANYHANDS_BACKEND");
   } else {
     const std::optional<prefer> wish = own.prefer ? own.prefer : scoped().prefer;
-    who = make_backend(!wish                        ? current_table().load(std::memory_order_acquire)->preferred
-                       : *wish == prefer::processes ? "processes"
-                                                    : "threads");
+    who = !wish ? make_preferred_backend() : make_backend(*wish == prefer::processes ? "processes" : "threads");
   }
   const bool must_share = (own.require ? own.require : scoped().require) == require::shared_memory;
   return must_share && !who->traits().shares_memory ? make_backend("threads") : who;
@@ -161,8 +160,9 @@ struct selection {
   }
   chosen.workers = std::min(chosen.workers, most);
 
-  const backend_traits traits = chosen.who->traits();
-  if (dynamic_cast<const sequential_backend*>(chosen.who.get()) != nullptr || (outside == place::threads && !traits.nests)) {
+  const backend& asked_for = *chosen.who;
+  const backend_traits traits = asked_for.traits();
+  if (typeid(asked_for) == typeid(sequential_backend) || (outside == place::threads && !traits.nests)) {
     chosen.workers = 1;
     chosen.where = outside;
     chosen.budget = outside == place::caller ? 0 : most;

@@ -137,7 +137,7 @@ TEST_CASE("tasks are worth taking when they will keep the owner busy for long en
 
 TEST_CASE("the owner pauses where it is told, and goes on") {
   splittable_range batch;
-  batch.open(10, 20, opened, 13);
+  batch.open_unseen(10, 20, opened, 13);
   CHECK(claim_all(batch, batch.at()) == 3);
   CHECK(batch.at() == 13);
   CHECK(batch.left() == 7);
@@ -151,7 +151,7 @@ TEST_CASE("the owner pauses where it is told, and goes on") {
 
 TEST_CASE("what lies behind the pause can be taken, and a pause holds after that") {
   splittable_range batch;
-  batch.open(0, 100, opened, 10);
+  batch.open_unseen(0, 100, opened, 10);
   CHECK(batch.claim(0));
   const taken part = split(batch);
   CHECK(part.first == 50);
@@ -176,7 +176,7 @@ TEST_CASE("several tasks are claimed together or not at all") {
 
 TEST_CASE("the owner cuts off equal parts of what has not begun") {
   splittable_range batch;
-  batch.open(0, 100, opened, 5);
+  batch.open_unseen(0, 100, opened, 5);
   CHECK(claim_all(batch, 0) == 5);
   std::size_t last = 0;
   CHECK(batch.cut(4, last) == 5 + 24);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <limits>
@@ -141,16 +140,15 @@ TEST_CASE("a worker runs every task, in order, whatever the batch") {
   while (!work.complete()) static_cast<void>(work.read(1));
   const plan how{.workers = 2, .batch = batch};
   team_call call(squad, nullptr, work, how);
-  std::condition_variable moved;
   const team_call::sitting seat = call.sit_down(&call);
   if (call.in_parts) {
     const manyhands::index_range all = work.next(manyhands::no_index);
     seat.at.batch.open(all.first, all.last, team_call::clock::now());
     call.run_parts(seat.at, team_call::clock::now());
   } else {
-    call.run_tasks(seat.at, 1, moved);
+    call.run_tasks(seat.at, 1);
     REQUIRE(ran.size() == batch.count());
-    call.run_tasks(seat.at, manyhands::no_index, moved);
+    call.run_tasks(seat.at, manyhands::no_index);
   }
   REQUIRE(ran.size() == 1000);
   REQUIRE(std::is_sorted(ran.begin(), ran.end()));
@@ -165,7 +163,6 @@ TEST_CASE("tasks are shared out to all seats in equal parts, and whoever sits th
   std::vector<std::thread::id> ran(103);
   plain_jobs work(103, [&](std::size_t index) { ran[index] = std::this_thread::get_id(); });
   team_call call(squad, nullptr, work, four);
-  std::condition_variable moved;
   const auto now = team_call::clock::now();
   const team_call::sitting mine = call.sit_down(&call);
   const manyhands::index_range all = work.next(manyhands::no_index);
@@ -179,7 +176,7 @@ TEST_CASE("tasks are shared out to all seats in equal parts, and whoever sits th
   std::thread([&] {
     helper = std::this_thread::get_id();
     const team_call::sitting other = call.sit_down(nullptr);
-    call.run_tasks(other.at, manyhands::no_index, moved);
+    call.run_tasks(other.at, manyhands::no_index);
     call.stand_up(other.at, nullptr);
   }).join();
   for (std::size_t index = 26; index < 103; ++index) REQUIRE(ran[index] == helper);
@@ -216,9 +213,8 @@ TEST_CASE("an idle thread finds the rest of a batch that goes on for long") {
       const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
       while (open->look(team_call::clock::now()).call == nullptr && std::chrono::steady_clock::now() < patience) {
       }
-      std::condition_variable moved;
-      const team_call::sitting seat = open->sit_down(nullptr);
-      open->run_tasks(seat.at, manyhands::no_index, moved);
+          const team_call::sitting seat = open->sit_down(nullptr);
+      open->run_tasks(seat.at, manyhands::no_index);
       open->stand_up(seat.at, nullptr);
       helped = 0;
       for (std::size_t each = 501; each < 1000; ++each) helped += runs[each];

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
@@ -26,12 +27,14 @@ class call_errors {
     if (error_ != nullptr && index >= index_) return false;
     index_ = index;
     error_ = std::move(error);
+    any_.store(true, std::memory_order_release);
     return true;
   }
   /// Keeps the error that ends the whole call; the first of several.
   void note_abort(std::exception_ptr cause) noexcept {
     const std::lock_guard lock(mutex_);
     if (abort_ == nullptr) abort_ = std::move(cause);
+    any_.store(true, std::memory_order_release);
   }
   [[nodiscard]] std::exception_ptr aborted() const noexcept {
     const std::lock_guard lock(mutex_);
@@ -39,13 +42,16 @@ class call_errors {
   }
   /// Throws what the caller shall get, if anything.
   void rethrow() const {
+    if (!any_.load(std::memory_order_acquire)) return;
     const std::lock_guard lock(mutex_);
     if (abort_ != nullptr) std::rethrow_exception(abort_);
     if (error_ != nullptr) std::rethrow_exception(error_);
   }
 
  private:
+  std::atomic<bool> any_ = false;
   mutable std::mutex mutex_;
+  // All below is guarded by mutex_.
   // All below is guarded by mutex_.
   std::size_t index_ = 0;
   std::exception_ptr error_;

@@ -30,9 +30,13 @@ class alignas(cache_line) splittable_range {
   // --- the owner
 
   /// Starts with new tasks. The owner is given none from `pause` on until it resumes.
-  void open(std::size_t first, std::size_t last, clock::time_point now, std::size_t pause = no_end) noexcept {
+  void open(std::size_t first, std::size_t last, clock::time_point now) noexcept {
     const std::lock_guard lock(mutex_);
-    owned_ = true;
+    open_unseen(first, last, now);
+  }
+  /// The same before anybody else knows of the range.
+  void open_unseen(std::size_t first, std::size_t last, clock::time_point now, std::size_t pause = no_end) noexcept {
+    owned_.store(true, std::memory_order_relaxed);
     set(first, last, now);
     pause_ = pause;
     uncontested_.store(std::min(last, pause), std::memory_order_relaxed);
@@ -58,7 +62,7 @@ class alignas(cache_line) splittable_range {
   /// Ends the range: nothing can be taken from it any more. Gives the number of tasks that were left to the owner.
   std::size_t close() noexcept {
     const std::lock_guard lock(mutex_);
-    owned_ = false;
+    owned_.store(false, std::memory_order_relaxed);
     return end_.exchange(0, std::memory_order_relaxed) - first_;
   }
   [[nodiscard]] std::size_t first() const noexcept { return first_; }
@@ -90,7 +94,7 @@ class alignas(cache_line) splittable_range {
   /// Leaves tasks for an owner who has not come yet, and for anybody else.
   void leave(std::size_t first, std::size_t last, clock::time_point now) noexcept {
     const std::lock_guard lock(mutex_);
-    owned_ = false;
+    owned_.store(false, std::memory_order_relaxed);
     set(first, last, now);
     uncontested_.store(0, std::memory_order_relaxed);
   }
@@ -99,7 +103,7 @@ class alignas(cache_line) splittable_range {
     const std::lock_guard lock(mutex_);
     const std::size_t end = end_.load(std::memory_order_relaxed);
     if (first_ >= end) return false;
-    owned_ = true;
+    owned_.store(true, std::memory_order_relaxed);
     set(first_, end, now);
     pause_ = no_end;
     uncontested_.store(end, std::memory_order_relaxed);
@@ -147,10 +151,10 @@ class alignas(cache_line) splittable_range {
     const std::lock_guard lock(mutex_);
     const std::size_t end = end_.load(std::memory_order_relaxed);
     if (!owned_.load(std::memory_order_relaxed)) {
+      if (first_ >= end) return false;
       first = first_;
-      last = end;
-      end_.store(first_, std::memory_order_relaxed);
-      return first < last;
+      last = end_.exchange(first_, std::memory_order_relaxed);
+      return true;
     }
     if (begun_.load(std::memory_order_relaxed) + 1 >= end) return false;
     const std::size_t before = uncontested_.exchange(0, std::memory_order_seq_cst);
@@ -187,6 +191,8 @@ class alignas(cache_line) splittable_range {
     seen_since_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
   }
   [[nodiscard]] bool claim_slowly(std::size_t index, std::size_t last) noexcept {
+    // Only the owner moves the pause, and others only make the end come sooner.
+    if (index == last && index >= std::min(end_.load(std::memory_order_relaxed), pause_)) return false;
     const std::lock_guard lock(mutex_);
     const std::size_t end = std::min(end_.load(std::memory_order_relaxed), pause_);
     if (last < end) {

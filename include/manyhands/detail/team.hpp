@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -69,6 +70,11 @@ class team final : public employer {
       if (call->is_bound_to_this_thread()) return true;
     }
     return false;
+  }
+
+  /// Lets threads that have nothing to do look around again.
+  void tell_sleepers() noexcept {
+    if (sleeping_ > 0) changed_->notify_all();
   }
 
   /// The call whose task the calling thread runs, null where it runs none.
@@ -137,25 +143,29 @@ class team final : public employer {
     const task_cost* const cost = call.work.cost();
     const bool short_one = cost != nullptr && !call.binds && cost->expected(tasks.size()) < nanoseconds(not_worth_waking);
     quiet_calls* const quiet = short_one ? crew_.watched_calls() : nullptr;
-    if (quiet == nullptr || !quiet->open(call)) {
-      mine.open(tasks.first, tasks.last, begin);
+    if (quiet == nullptr) {
+      mine.open_unseen(tasks.first, tasks.last, begin);
       return false;
     }
     const auto chunk = static_cast<std::size_t>(std::max(nanoseconds(quiet_chunk) / cost->expected(1), 1.0));
-    mine.open(tasks.first, tasks.last, begin, tasks.first + chunk);
-    // Without anybody who looks after it, the first task might be a long one and nobody would come.
-    bool goes_on = crew_.on_watch();
-    bool done = false;
-    while (goes_on) {
-      call.work.run_splittable(mine);
-      done = mine.left() == 0 || call.work.stopped();
-      goes_on = !done && clock::now() - begin < not_worth_waking;
-      if (goes_on) mine.resume(mine.at() + chunk);
-    }
-    const bool alone = quiet->close();
-    if (done && alone) {
-      call.work.cost()->learn(mine.close(), clock::now() - begin);
-      return true;
+    mine.open_unseen(tasks.first, tasks.last, begin, tasks.first + chunk);
+    if (quiet->open(call)) {
+      bool done = false;
+      clock::time_point now = begin;
+      // Without anybody who looks after it, the first task might be a long one and nobody would come.
+      bool goes_on = crew_.on_watch();
+      while (goes_on) {
+        call.work.run_splittable(mine);
+        now = clock::now();
+        done = mine.left() == 0 || call.work.stopped();
+        goes_on = !done && now - begin < not_worth_waking;
+        if (goes_on) mine.resume(mine.at() + chunk);
+      }
+      const bool alone = quiet->close();
+      if (done && alone) {
+        call.work.cost()->learn(tasks.size(), now - begin);
+        return true;
+      }
     }
     mine.resume();
     return false;
@@ -241,7 +251,7 @@ class team final : public employer {
     lock.unlock();
     {
       const acting me(call, seat.at, seat.first_time);
-      call.run_tasks(seat.at, most_batches, changed_);
+      call.run_tasks(seat.at, most_batches);
     }
     lock.lock();
     call.stand_up(seat.at, above);
@@ -250,7 +260,7 @@ class team final : public employer {
     call.helpers.fetch_add(1, std::memory_order_relaxed);
     serve(call, above, lock, no_index);
     const int left = call.helpers.fetch_sub(1, std::memory_order_relaxed) - 1;
-    if (sleeping_ > 0 && (left == 0 || call.window != nullptr)) changed_.notify_all();
+    if (left == 0 || call.window != nullptr) tell_sleepers();
   }
 
   /// Asks for more helpers if one that comes leaves tasks to others: each wakes two, and they come faster than if one woke all.
@@ -268,7 +278,7 @@ class team final : public employer {
   /// Sees to it that so many further tasks find somebody.
   void rouse(std::size_t tasks) noexcept {
     crew_.want(*this, tasks);
-    if (sleeping_ > 0) changed_.notify_all();
+    tell_sleepers();
   }
 
   /// Whether the caller may run tasks. One that only reads does it where the system has no threads for helpers.
@@ -284,18 +294,26 @@ class team final : public employer {
     lock.lock();
   }
   void sleep(std::unique_lock<std::mutex>& lock) {
+    if (!changed_) changed_.emplace();
     ++sleeping_;
-    changed_.wait(lock);
+    changed_->wait(lock);
     --sleeping_;
   }
 
   crew& crew_ = crew::get();
   // All below is guarded by the crew's mutex.
   team_call* newest_ = nullptr;  // of the calls that helpers can find
-  std::condition_variable changed_;
+  std::optional<std::condition_variable> changed_;  // none until somebody sleeps: most calls are short
   int sleeping_ = 0;  // threads that wait for `changed_`
 };
 
 inline void team_call::make_known() noexcept { squad.publish(*this); }
+
+inline void team_call::report(index_range finished, std::size_t next_batch) noexcept {
+  const std::lock_guard lock(crew::get().mutex());
+  window->finished(finished.first, finished.last);
+  batch_hint = next_batch;
+  squad.tell_sleepers();
+}
 
 }  // namespace manyhands::detail

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -169,15 +169,15 @@ class team_call final : public quiet_call {
 
   // --- without the mutex, by the worker on that seat
 
-  /// Runs tasks until there are none that the worker could take. `moved` is told when the window of a reader has moved.
-  void run_tasks(seat& mine, std::size_t most_batches, std::condition_variable& moved) noexcept {
+  /// Runs tasks until there are none that the worker could take.
+  void run_tasks(seat& mine, std::size_t most_batches) noexcept {
     if (in_parts) {
       mine.choosing.store(true, std::memory_order_relaxed);
       const clock::time_point now = clock::now();
       if (mine.batch.adopt(now) || steal(mine, now)) run_parts(mine, now);
       mine.choosing.store(false, std::memory_order_relaxed);
     } else {
-      run_batches(mine, most_batches, moved);
+      run_batches(mine, most_batches);
     }
   }
   /// Runs the tasks of the seat's batch, which was opened at `begin`, then those that others have and do not come to.
@@ -213,7 +213,7 @@ class team_call final : public quiet_call {
     return tasks.complete() ? std::min(workers, std::max<std::size_t>(tasks.known(), 1)) : workers;
   }
 
-  void run_batches(seat& mine, std::size_t most_batches, std::condition_variable& moved) noexcept {
+  void run_batches(seat& mine, std::size_t most_batches) noexcept {
     adaptive_batch size(read_batch_time);
     clock::time_point now = clock::now();
     for (; most_batches > 0; --most_batches) {
@@ -238,16 +238,13 @@ class team_call final : public quiet_call {
       }
       const clock::time_point then = std::exchange(now, clock::now());
       size.took(done, now - then);
-      if (window != nullptr) {
-        // What others took of the batch they report themselves.
-        const std::lock_guard lock(crew::get().mutex());
-        window->finished(first, first + done);
-        batch_hint = size.size();
-        moved.notify_all();
-      }
+      // What others took of the batch they report themselves.
+      if (window != nullptr) report({first, first + done}, size.size());
     }
     mine.choosing.store(false, std::memory_order_relaxed);
   }
+  /// Moves the window of the reader.
+  void report(index_range finished, std::size_t next_batch) noexcept;
   [[nodiscard]] std::size_t batch_after(const adaptive_batch& size) const noexcept {
     if (!how.batch.is_automatic()) return how.batch.count();
     return std::min(size.size(), fair_share(work.waiting(), how.workers));
@@ -297,19 +294,20 @@ class team_call final : public quiet_call {
     const std::size_t number = seats_.load(std::memory_order_relaxed);
     if (number >= most_seats_) return nullptr;
     try {
-      others_.grow(number);
+      if (others_ == nullptr) others_ = std::make_unique<segmented<seat>>();
+      others_->grow(number);
     } catch (const std::bad_alloc&) {  // fewer will do
       return nullptr;
     }
-    others_.emplace(number - 1, [number] { return seat(number); });
+    others_->emplace(number - 1, [number] { return seat(number); });
     seats_.store(number + 1, std::memory_order_release);
     return &at(number);
   }
-  [[nodiscard]] seat& at(std::size_t number) noexcept { return number == 0 ? first_ : others_[number - 1]; }
+  [[nodiscard]] seat& at(std::size_t number) noexcept { return number == 0 ? first_ : (*others_)[number - 1]; }
 
   const std::size_t most_seats_;
   seat first_{0};
-  segmented<seat> others_;
+  std::unique_ptr<segmented<seat>> others_;  // null until somebody comes: most calls are short
   // Grows with the mutex held. Workers go through the seats without it.
   std::atomic<std::size_t> seats_{1};
   int threads_;  // that work in this call or in calls nested in it
