@@ -116,7 +116,7 @@ def answer(question, workers, spins):
     """Seconds, and how many cores the workers kept busy in the pauses (or -1)."""
     name, _, variant = question.partition("/")
     if name == "memory_bound":
-        raise LeftOut("a task for each of 67 million elements would take more than an hour")
+        raise LeftOut("a task for each of 67 million elements takes an hour")
     if name == "io_bound":
         workers = 64
     with Parallel(n_jobs=workers, backend="threading") as parallel:

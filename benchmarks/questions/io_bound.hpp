@@ -14,7 +14,7 @@ template <class Contender>
 measurement io_bound(const conditions&) {
   constexpr std::size_t tasks = 2'000;
   constexpr int workers = 64;
-  if (!Contender::can.more_workers) throw left_out("it cannot be asked for more workers than there are processors");
+  if (!Contender::can.more_workers) throw left_out("there cannot be more workers than processors");
 
   Contender contender(workers);
   const auto wait = [](std::size_t i) {

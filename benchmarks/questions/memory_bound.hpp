@@ -29,7 +29,7 @@ inline array make_array(std::size_t elements) {
 template <class Contender>
 measurement memory_bound(const conditions& given) {
   constexpr std::size_t elements = std::size_t{1} << 26;
-  if (elements > Contender::can.tasks) throw left_out("a task for each of 67 million elements would take seconds, or all memory");
+  if (elements > Contender::can.tasks) throw left_out("a task for each of 67 million elements takes seconds, or all memory");
 
   const array in = make_array(elements), out = make_array(elements);
   for (std::size_t i = 0; i < elements; ++i) {

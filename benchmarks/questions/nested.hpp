@@ -13,7 +13,7 @@ namespace benchmark {
 template <class Contender>
 measurement nested(const conditions& given) {
   static constexpr std::size_t outer = 8, inner = 1'000;
-  if (!Contender::can.nested) throw left_out("its tasks cannot wait for tasks of their own without taking a thread each");
+  if (!Contender::can.nested) throw left_out("a task that waits for others holds a thread");
 
   const std::uint64_t spins = given.spins_per_microsecond;
   Contender contender(given.workers);

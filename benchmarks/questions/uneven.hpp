@@ -39,7 +39,7 @@ inline std::vector<std::uint64_t> uneven_work(order wanted, std::uint64_t spins_
 template <class Contender, order wanted>
 measurement uneven(const conditions& given) {
   const std::vector<std::uint64_t> work = uneven_work(wanted, given.spins_per_microsecond);
-  if (work.size() > Contender::can.tasks) throw left_out("so many tasks are too many for it");
+  if (work.size() > Contender::can.tasks) throw left_out("so many tasks are too many");
 
   Contender contender(given.workers);
   return {time_of([&] { return contender.map(work.size(), [&work](std::size_t i) { return benchmark_spin(work[i]); }); },
