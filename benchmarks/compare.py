@@ -25,7 +25,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
 OURS = "manyhands"
-SPINS = 0.7  # of the time between two calls, for each worker beside the caller: who is busy for longer, without work, spins
+SPINS = 0.5  # of a pause of 5 ms, for each worker beside the caller: who is busy for longer, without work, spins
 DISTURBED = 0.1  # of all processors' time, taken by other programs: an answer given beside them is asked for again
 
 
@@ -47,11 +47,7 @@ class Contender:
     slow: bool = False  # takes part in every third round
     peer: bool = True  # counts as the best
     only: str = ""  # part of the names of the questions that it answers
-    busiest: float = 0  # of what was measured between calls, since beside other programs even a spinning worker gets little of a processor
-
-    @property
-    def spins(self):
-        return self.busiest > SPINS
+    spins: bool = False  # while there is nothing to do; measured
 
 
 QUESTIONS = [
@@ -169,6 +165,19 @@ def ask(contender, question, options, spins_per_microsecond):
     return run.stdout.strip(), processors.others()
 
 
+def parsed(printed, options):
+    """Nanoseconds, and the share of the pauses in which each worker was busy, or None."""
+    nanoseconds, busy_workers = map(float, printed.split())
+    return nanoseconds, busy_workers / (options.workers - 1) if busy_workers >= 0 and options.workers > 1 else None
+
+
+def find_who_spins(contenders, options, spins_per_microsecond):
+    question = next(q for q in QUESTIONS if q.name == "call_latency/8_after_5ms")
+    for contender in contenders:
+        _, busy = parsed(ask(contender, question, options, spins_per_microsecond)[0], options)
+        contender.spins = busy is not None and busy > SPINS
+
+
 class Patience:
     """Asks again when other programs were at work, whatever the answer was, and takes the one that was disturbed least.
 
@@ -190,12 +199,11 @@ class Patience:
         if printed.startswith("left out: "):
             answers.left_out = printed[len("left out: "):]
             return
-        nanoseconds, busy_cores = map(float, printed.split())
+        nanoseconds, busy = parsed(printed, options)
         answers.times.append(nanoseconds)
         answers.disturbed.append(disturbed)
-        if busy_cores >= 0 and options.workers > 1:
-            answers.busy.append(max(busy_cores, 0) / (options.workers - 1))
-            contender.busiest = max(contender.busiest, answers.busy[-1])
+        if busy is not None:
+            answers.busy.append(busy)
 
 
 def compile_once(answers, source, versions):
@@ -234,9 +242,11 @@ def rounds_of(question, contenders, one, rounds):
 
 
 def answers_to(question, options, versions, spins_per_microsecond, patience):
-    wanted = lambda c: not options.contenders or any(name in c.program for name in options.contenders.split(","))
+    wanted = lambda c: any(name in c.program for name in options.contenders.split(","))
     if not question.name.startswith("compile_time/"):
         present = [c for c in CONTENDERS if wanted(c) and c.only in question.name and (options.build / c.program).exists()]
+        if question.pauses:
+            find_who_spins(present, options, spins_per_microsecond)
         return rounds_of(question, present, lambda a: patience.ask(a, question, options, spins_per_microsecond), options.rounds)
 
     source = lambda c: HERE / question.name / f"{c.program}.cpp"

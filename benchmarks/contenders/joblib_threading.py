@@ -113,7 +113,7 @@ def nested(parallel, workers, spins):
 
 
 def answer(question, workers, spins):
-    """Seconds, and how many cores the workers kept busy in the pauses (or -1)."""
+    """Seconds, and how many workers were busy in the pauses (or -1)."""
     name, _, variant = question.partition("/")
     if name == "memory_bound":
         raise LeftOut("a task for each of 67 million elements takes an hour")
@@ -135,7 +135,7 @@ def answer(question, workers, spins):
 
 if __name__ == "__main__":
     try:
-        seconds, busy_cores = answer(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
-        print(f"{seconds * 1e9:.1f} {busy_cores:.4f}")
+        seconds, busy_workers = answer(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+        print(f"{seconds * 1e9:.1f} {busy_workers:.4f}")
     except LeftOut as reason:
         print(f"left out: {reason}")

@@ -67,15 +67,14 @@ measurement call_latency_after(const conditions& given) {
   };
   for (std::size_t i = 0; i < warm_up; ++i) call_after_pause();
 
-  const auto workers_time = [] { return processor_time(CLOCK_PROCESS_CPUTIME_ID) - processor_time(CLOCK_THREAD_CPUTIME_ID); };
-  const double worked = workers_time();
+  const double wanted = wanted_by_workers();
   const auto begin = steady::now();
   std::generate(times.begin(), times.end(), call_after_pause);
-  const double busy_cores = (workers_time() - worked) / nanoseconds_since(begin);
+  const double busy_workers = std::max(wanted_by_workers() - wanted, 0.0) / nanoseconds_since(begin);
 
   std::sort(times.begin(), times.end());
   constexpr std::size_t kept = times.size() - times.size() / 10;
-  return {std::accumulate(times.begin(), times.begin() + kept, 0.0) / kept, busy_cores};
+  return {std::accumulate(times.begin(), times.begin() + kept, 0.0) / kept, busy_workers};
 }
 
 }  // namespace benchmark

@@ -52,7 +52,7 @@ int answer(int argc, char** argv) {
     if (std::strcmp(one.name, argv[1]) != 0) continue;
     try {
       const measurement result = one.ask({std::atoi(argv[2]), std::strtoull(argv[3], nullptr, 10)});
-      std::printf("%.4f %.4f\n", result.nanoseconds, result.busy_cores);
+      std::printf("%.4f %.4f\n", result.nanoseconds, result.busy_workers);
       return 0;
     } catch (const left_out& reason) {
       std::printf("left out: %s\n", reason.what());

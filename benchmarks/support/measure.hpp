@@ -1,12 +1,15 @@
 #pragma once
 
-#include <time.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <stdexcept>
+#include <string>
 
 namespace benchmark {
 
@@ -18,8 +21,8 @@ struct conditions {
 
 /// What a process says to the driver.
 struct measurement {
-  double nanoseconds;      // per task, call or run, as the question has it
-  double busy_cores = -1;  // by workers, while the caller made a pause; negative where nobody pauses
+  double nanoseconds;        // per task, call or run, as the question has it
+  double busy_workers = -1;  // on average, while the caller made a pause; negative where nobody pauses
 };
 
 /// What a contender is not made for. A contender without a member `can` takes all.
@@ -45,11 +48,16 @@ inline double nanoseconds_since(steady::time_point begin) {
   return std::chrono::duration<double, std::nano>(steady::now() - begin).count();
 }
 
-/// Nanoseconds of processor time, of the process or of the calling thread.
-inline double processor_time(clockid_t clock) {
-  timespec now{};
-  clock_gettime(clock, &now);
-  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
+/// Nanoseconds that the other threads of the process have run or, beside other programs, would have run had there been a free processor. To
+/// be called by the first thread.
+inline double wanted_by_workers() {
+  double wanted = 0;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    if (thread.path().filename() == std::to_string(getpid())) continue;
+    double ran = 0, waited = 0;
+    if (std::ifstream(thread.path() / "schedstat") >> ran >> waited) wanted += ran + waited;  // else it has ended meanwhile
+  }
+  return wanted;
 }
 
 /// Nanoseconds that `run` takes, warmed up by one run. `is_right` is asked about the result of each, outside the time.
