@@ -34,7 +34,7 @@ class Question:
     name: str
     text: str
     unit: str
-    bar: float  # the ratio to the best contender that manyhands is to keep to
+    bar: float | None  # the ratio to the best contender that manyhands is to keep to
     pauses: bool = False  # between the calls: then only contenders that do not spin in them count for the bar
     times_joblib: float = 0  # how many times joblib's rate it is to reach
 
@@ -66,8 +66,8 @@ QUESTIONS = [
     Question("memory_bound", "a pass over 2^26 doubles, a task each", "ms", 1.10),
     Question("nested", "8 tasks that each call 1,000 tasks of 1 µs", "ms", 1.05),
     Question("io_bound", "2,000 sleeps of 1 ms on 64 workers", "ms", 1.05),
-    Question("compile_time/include", "processor time to compile an empty program with the library's header", "s", 1.00),
-    Question("compile_time/one_call", "processor time to compile a program with one call", "s", 1.00),
+    Question("compile_time/include", "compiling an empty program with the library's header", "s", 1.00),
+    Question("compile_time/one_call", "compiling a program with one call", "s", None),
 ]
 
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}
@@ -325,8 +325,8 @@ def summary(results):
                 continue
             best = min(others, key=lambda a: a.median)
             ratio = ours.median / best.median
-            counts = not (question.pauses and spinning_too)
-            rows.append([question.text if counts else "... beside those that spin, too", question.unit, number(ours.median, question.unit), best.contender.label,
+            counts = not (question.pauses and spinning_too) and question.bar is not None
+            rows.append(["... beside those that spin, too" if question.pauses and spinning_too else question.text, question.unit, number(ours.median, question.unit), best.contender.label,
                          number(best.median, question.unit), f"{ratio:.2f}", f"{question.bar:.2f}" if counts else "",
                          ("yes" if round(ratio, 2) <= question.bar else "**no**") if counts else ""])
         if question.times_joblib and (joblib := of(everybody, "joblib threading")):
@@ -344,14 +344,15 @@ def machine(options, versions, spins_per_microsecond, begun, results):
     system = next((line.split("=", 1)[1].strip().strip('"') for line in open("/etc/os-release", encoding="utf-8") if line.startswith("PRETTY_NAME")), "")
     command = shlex.join(["benchmarks/compare.py", *sys.argv[1:]])
     took = datetime.datetime.now() - begun
-    disturbed = [share for _, everybody in results for a in everybody for share in a.disturbed] or [0]
+    disturbed = [share for _, everybody in results for a in everybody for share in a.disturbed]
+    quiet = (f", during which other programs took {statistics.mean(disturbed):.0%} of the processors, and more than {DISTURBED:.0%} beside "
+             f"{sum(share > DISTURBED for share in disturbed) / len(disturbed):.0%} of the answers") if disturbed else ""
     hidden = ("compiler", "include", "flags")
     return [
         f"- {processor}, {len(os.sched_getaffinity(0))} processors, {memory / 2**20:.0f} GiB; {system}, Linux {platform.release()}",
         "- " + ", ".join(f"{name} {version}" for name, version in versions.items() if name not in hidden and version) + f"; compiled with {versions['flags']}",
         f"- {options.workers} workers, {options.rounds} rounds; 1 µs of work is {spins_per_microsecond} steps",
-        f"- {begun:%Y-%m-%d %H:%M}, {took.total_seconds() / 60:.0f} minutes, during which other programs took {statistics.mean(disturbed):.0%} of the processors, "
-        f"and more than {DISTURBED:.0%} beside {sum(share > DISTURBED for share in disturbed) / len(disturbed):.0%} of the answers",
+        f"- {begun:%Y-%m-%d %H:%M}, {took.total_seconds() / 60:.0f} minutes" + quiet,
         f"- `{command}`",
     ]
 
