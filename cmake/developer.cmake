@@ -2,6 +2,7 @@
 
 option(MANYHANDS_BUILD_TESTS "Build the tests" ON)
 option(MANYHANDS_BUILD_EXAMPLES "Build the examples" ON)
+option(MANYHANDS_BUILD_BENCHMARKS "Build the benchmarks, beside all other libraries that are found" OFF)
 set(MANYHANDS_SANITIZE "" CACHE STRING "Sanitizers for tests and examples, as -fsanitize takes them")
 
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -37,4 +38,7 @@ if(MANYHANDS_BUILD_TESTS)
 endif()
 if(MANYHANDS_BUILD_EXAMPLES AND EXISTS "${PROJECT_SOURCE_DIR}/examples/CMakeLists.txt")
   add_subdirectory(examples)
+endif()
+if(MANYHANDS_BUILD_BENCHMARKS)
+  add_subdirectory(benchmarks)
 endif()

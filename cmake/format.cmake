@@ -14,7 +14,7 @@ if(NOT found MATCHES "version 14\\.")
 endif()
 
 get_filename_component(root "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
-foreach(folder include tests examples)
+foreach(folder include tests examples benchmarks)
   file(GLOB_RECURSE files "${root}/${folder}/*.hpp" "${root}/${folder}/*.cpp")
   list(APPEND sources ${files})
 endforeach()

@@ -1,0 +1,2 @@
+#include <manyhands.hpp>
+int main() {}

@@ -1,0 +1,2 @@
+#include <tbb/tbb.h>
+int main() {}

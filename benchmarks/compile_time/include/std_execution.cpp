@@ -1,0 +1,2 @@
+#include <execution>
+int main() {}
