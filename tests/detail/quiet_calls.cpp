@@ -74,6 +74,13 @@ TEST_CASE("a long call is seen whatever short ones are made inside of it") {
   CHECK_FALSE(calls.close());
 }
 
+TEST_CASE("one call in eight is timed") {
+  quiet_calls calls;
+  int timed = 0;
+  for (int call = 0; call < 800; ++call) timed += calls.times_next() ? 1 : 0;
+  CHECK(timed == 100);
+}
+
 TEST_CASE("there is room for a few calls inside of each other, and again when they have ended") {
   quiet_calls calls;
   counted_call call;

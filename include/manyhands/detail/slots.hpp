@@ -52,7 +52,6 @@ class call_errors {
   std::atomic<bool> any_ = false;
   mutable std::mutex mutex_;
   // All below is guarded by mutex_.
-  // All below is guarded by mutex_.
   std::size_t index_ = 0;
   std::exception_ptr error_;
   std::exception_ptr abort_;

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -111,14 +112,13 @@ class team final : public employer {
 
   /// Runs a call whose input is complete: alone at first if it seems to be short.
   void run_in_parts(team_call& call) noexcept {
-    const clock::time_point begin = clock::now();
     const index_range tasks = call.work.next(no_index);
     if (!tasks) return;
     team_call::seat& mine = call.first_seat();
     std::unique_lock lock(crew_.mutex(), std::defer_lock);
     {
       const acting me(call, mine, true);
-      if (run_quietly(call, tasks, begin)) {
+      if (run_quietly(call, tasks)) {
         // A call inside of it may have had helpers.
         if (call.parent == nullptr && is_open()) {
           lock.lock();
@@ -126,6 +126,7 @@ class team final : public employer {
         }
         return;
       }
+      const clock::time_point begin = clock::now();
       lock.lock();
       static_cast<void>(call.sit_down(&call));  // to be known when it comes again
       call.share_out(begin);
@@ -138,32 +139,34 @@ class team final : public employer {
     finish(call, lock);
   }
   /// Runs a call alone as long as it is as short as it seems. False where somebody shall help with what is left, or does it already.
-  bool run_quietly(team_call& call, index_range tasks, clock::time_point begin) noexcept {
+  bool run_quietly(team_call& call, index_range tasks) noexcept {
     splittable_range& mine = call.first_seat().batch;
-    const task_cost* const cost = call.work.cost();
-    const bool short_one = cost != nullptr && !call.binds && cost->expected(tasks.size()) < nanoseconds(not_worth_waking);
-    quiet_calls* const quiet = short_one ? crew_.watched_calls() : nullptr;
+    task_cost* const cost = call.work.cost();
+    const double expected = cost != nullptr && !call.binds ? cost->expected(tasks.size()) : std::numeric_limits<double>::infinity();
+    quiet_calls* const quiet = expected < nanoseconds(not_worth_waking) ? crew_.watched_calls() : nullptr;
     if (quiet == nullptr) {
-      mine.open_unseen(tasks.first, tasks.last, begin);
+      mine.open_unseen(tasks.first, tasks.last, clock::now());
       return false;
     }
+    const bool timed = expected > nanoseconds(quiet_chunk) || quiet->times_next();
+    const clock::time_point begin = timed ? clock::now() : clock::time_point();
     const auto chunk = static_cast<std::size_t>(std::max(nanoseconds(quiet_chunk) / cost->expected(1), 1.0));
-    mine.open_unseen(tasks.first, tasks.last, begin, tasks.first + chunk);
+    mine.open_unseen(tasks.first, tasks.last, begin, timed ? tasks.first + chunk : splittable_range::no_end);
     if (quiet->open(call)) {
-      bool done = false;
       clock::time_point now = begin;
+      bool done = false;
       // Without anybody who looks after it, the first task might be a long one and nobody would come.
       bool goes_on = crew_.on_watch();
       while (goes_on) {
         call.work.run_splittable(mine);
-        now = clock::now();
         done = mine.left() == 0 || call.work.stopped();
+        if (timed) now = clock::now();
         goes_on = !done && now - begin < not_worth_waking;
         if (goes_on) mine.resume(mine.at() + chunk);
       }
       const bool alone = quiet->close();
       if (done && alone) {
-        call.work.cost()->learn(tasks.size(), now - begin);
+        if (timed) cost->learn(tasks.size(), now - begin);
         return true;
       }
     }
