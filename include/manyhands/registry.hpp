@@ -102,8 +102,7 @@ inline void register_parallel_backend(std::string name, backend_factory factory,
     next->factories = seen->factories;
     next->factories.insert_or_assign(name, factory);
     const auto is_preferred = [&](const auto& one) { return &one.second == seen->preferred; };
-    const std::string& preferred =
-        make_default ? name : std::find_if(seen->factories.begin(), seen->factories.end(), is_preferred)->first;
+    const std::string& preferred = make_default ? name : std::find_if(seen->factories.begin(), seen->factories.end(), is_preferred)->first;
     next->preferred = &next->factories.find(preferred)->second;
   } while (!current.compare_exchange_weak(seen, next.get(), std::memory_order_acq_rel));
   static_cast<void>(next.release());

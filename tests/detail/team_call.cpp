@@ -213,7 +213,7 @@ TEST_CASE("an idle thread finds the rest of a batch that goes on for long") {
       const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
       while (open->look(team_call::clock::now()).call == nullptr && std::chrono::steady_clock::now() < patience) {
       }
-          const team_call::sitting seat = open->sit_down(nullptr);
+      const team_call::sitting seat = open->sit_down(nullptr);
       open->run_tasks(seat.at, manyhands::no_index);
       open->stand_up(seat.at, nullptr);
       helped = 0;

@@ -75,10 +75,7 @@ class slot_jobs final : public jobs {
   }
   void run_splittable(splittable_range& tasks) noexcept override {
     std::size_t index = tasks.at();
-    while (run_singly(tasks, index)) {
-      while (run_in_strips(tasks, index)) {
-      }
-    }
+    while (run_singly(tasks, index)) run_in_strips(tasks, index);
   }
   void fail(std::size_t index, std::exception_ptr cause) noexcept override {
     if constexpr (Slots::keeps_errors) {
@@ -144,31 +141,37 @@ class slot_jobs final : public jobs {
   void rethrow() const { errors_.rethrow(); }
 
  private:
-  // So many tasks in a row are timed together.
-  static constexpr std::size_t stretch = 16384;
-  // Where each has taken less than this, they are claimed a few at a time: claiming one takes as long as that.
-  static constexpr std::chrono::nanoseconds next_to_nothing{2 * stretch};
-  static constexpr std::size_t strip = 4;
+  // To claim a task takes about a nanosecond, and keeps the compiler from making vector instructions of several. Where so many in a row
+  // have taken next to nothing, each of them claimed, the following ones are claimed a strip at a time: should one of those be long after
+  // all, the rest of its strip waits for it, and then they are claimed singly again.
+  static constexpr std::size_t trial = 16384;
+  static constexpr std::size_t strip = 32;
+  // So many tasks are timed together then. Not too strictly: now and then the system wants the processor for a moment.
+  static constexpr std::size_t stretch = 128 * strip;
+  static constexpr std::chrono::nanoseconds next_to_nothing{2};
+  static constexpr std::chrono::nanoseconds more_than_expected{16};
 
-  /// Runs tasks from `index` on. True after a stretch of such that take next to no time, false when no more are to be run here.
+  /// Runs tasks from `index` on. True after a trial in which they took next to nothing, false when no more are to be run here.
   bool run_singly(splittable_range& tasks, std::size_t& index) noexcept {
     for (;;) {
-      const bool timed = tasks.left() > stretch;
+      const bool timed = tasks.left() > trial;
       const auto begin = timed ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
-      for (const std::size_t end = index + stretch; index != end; ++index) {
+      for (const std::size_t end = index + trial; index != end; ++index) {
         if (!tasks.claim(index) || index >= limit()) return false;
         run_one(index);
       }
-      if (timed && std::chrono::steady_clock::now() - begin < next_to_nothing) return true;
+      if (timed && std::chrono::steady_clock::now() - begin < trial * next_to_nothing) return true;
     }
   }
-  /// Runs a stretch in strips. True if those took next to no time, too.
-  bool run_in_strips(splittable_range& tasks, std::size_t& index) noexcept {
-    const auto begin = std::chrono::steady_clock::now();
-    for (const std::size_t end = index + stretch; index != end;) {
-      if (index + strip > limit() || !tasks.claim(index, index + (strip - 1)) || !run_strip(index)) return false;
+  /// Runs tasks in strips for as long as they take next to nothing, nobody takes of them, and none fails.
+  void run_in_strips(splittable_range& tasks, std::size_t& index) noexcept {
+    for (auto begin = std::chrono::steady_clock::now();;) {
+      for (const std::size_t end = index + stretch; index != end;) {
+        if (index + strip > limit() || !tasks.claim(index, index + (strip - 1)) || !run_strip(index)) return;
+      }
+      const auto then = std::exchange(begin, std::chrono::steady_clock::now());
+      if (begin - then > stretch * more_than_expected) return;
     }
-    return std::chrono::steady_clock::now() - begin < next_to_nothing;
   }
   /// False after a failure: where it does not end the call, what is left of the strip is claimed again.
   bool run_strip(std::size_t& first) noexcept {

@@ -76,7 +76,8 @@ class alignas(cache_line) splittable_range {
 
   /// Whether the owner may run this task: false once the tasks from here on are done, taken, or behind the pause. To be asked in turn.
   [[nodiscard]] bool claim(std::size_t index) noexcept { return claim(index, index); }
-  /// The same for the tasks up to and including `last` together: nobody can take any of them then. False does not say which.
+  /// The same for the tasks up to and including `last` together: nobody can take any of them then. False also where somebody has taken
+  /// some of the range just before: one at a time is better then.
   [[nodiscard]] bool claim(std::size_t index, std::size_t last) noexcept {
     if (asymmetric_) {
       begun_.store(last, std::memory_order_relaxed);
@@ -195,12 +196,9 @@ class alignas(cache_line) splittable_range {
     if (index == last && index >= std::min(end_.load(std::memory_order_relaxed), pause_)) return false;
     const std::lock_guard lock(mutex_);
     const std::size_t end = std::min(end_.load(std::memory_order_relaxed), pause_);
-    if (last < end) {
-      uncontested_.store(end, std::memory_order_relaxed);
-      return true;
-    }
+    uncontested_.store(end, std::memory_order_relaxed);
     begun_.store(index, std::memory_order_relaxed);
-    return false;
+    return index == last && index < end;
   }
 
   // Written and read by the owner for each task, by others seldom.

@@ -305,9 +305,9 @@ class team final : public employer {
 
   crew& crew_ = crew::get();
   // All below is guarded by the crew's mutex.
-  team_call* newest_ = nullptr;  // of the calls that helpers can find
+  team_call* newest_ = nullptr;                     // of the calls that helpers can find
   std::optional<std::condition_variable> changed_;  // none until somebody sleeps: most calls are short
-  int sleeping_ = 0;  // threads that wait for `changed_`
+  int sleeping_ = 0;                                // threads that wait for `changed_`
 };
 
 inline void team_call::make_known() noexcept { squad.publish(*this); }

@@ -77,7 +77,7 @@ class team_call final : public quiet_call {
 
   // --- with the mutex held
 
-  void make_known() noexcept override;
+  inline void make_known() noexcept override;
 
   [[nodiscard]] bool is_below(const team_call* other) const noexcept {
     for (const team_call* above = parent; above != nullptr; above = above->parent) {
@@ -244,7 +244,7 @@ class team_call final : public quiet_call {
     mine.choosing.store(false, std::memory_order_relaxed);
   }
   /// Moves the window of the reader.
-  void report(index_range finished, std::size_t next_batch) noexcept;
+  inline void report(index_range finished, std::size_t next_batch) noexcept;
   [[nodiscard]] std::size_t batch_after(const adaptive_batch& size) const noexcept {
     if (!how.batch.is_automatic()) return how.batch.count();
     return std::min(size.size(), fair_share(work.waiting(), how.workers));
