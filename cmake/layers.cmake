@@ -69,6 +69,7 @@ set(manyhands_headers
     # 5 workers
     manyhands/backends/sequential.hpp
     manyhands/backends/threads.hpp
+    manyhands/backends/asio.hpp
     manyhands/backends/processes.hpp
     # 6 selection
     manyhands/registry.hpp

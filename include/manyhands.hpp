@@ -3,6 +3,7 @@
 // joblib's Parallel for C++20: one line turns a loop into a parallel map, on threads or on crash-isolated processes.
 
 #include <manyhands/backend.hpp>
+#include <manyhands/backends/asio.hpp>
 #include <manyhands/codec.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/exception_codec.hpp>

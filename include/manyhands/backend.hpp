@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -228,6 +229,13 @@ class backend {
   /// The name it is registered by.
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
   [[nodiscard]] virtual backend_traits traits() const noexcept { return {}; }
+
+  /// Called before room is made for many results, which takes as long as to wake a worker: that may be done meanwhile. What this returns is
+  /// dropped before `run` is called. By default nothing happens.
+  [[nodiscard]] virtual std::shared_ptr<void> prepare(const plan& how) {
+    static_cast<void>(how);
+    return nullptr;
+  }
 
   /// Runs the tasks on at most `how.workers` workers, and on no more than there are tasks. Returns once none of them runs any more.
   ///

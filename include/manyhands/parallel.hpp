@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <ranges>
 #include <stdexcept>
@@ -151,7 +152,12 @@ class Parallel {
     sequential_backend in_caller;
     backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
     const backend_traits traits = who.traits();
+    // Not for less: who is woken takes about as long to come as a processor to touch so much memory.
+    constexpr std::size_t many_bytes = std::size_t{1} << 18U;
+    std::shared_ptr<void> prepared;
+    if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && chosen.workers > 1) prepared = who.prepare(how);
     detail::slot_jobs<Slots> work(facts, slots, traits.shares_memory);
+    prepared.reset();
     if (!traits.shares_memory) {
       if (const result_transport home = work.transport(); !home.possible()) throw not_transportable(home.type_name, home.obstacle);
     }

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/team.hpp>
-#include <manyhands/detail/team_call.hpp>
 
 namespace manyhands {
 
@@ -17,16 +17,11 @@ class threads_backend final : public backend {
   [[nodiscard]] std::string_view name() const noexcept override { return "threads"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true, .nests = true}; }
 
-  void run(jobs& work, const plan& how) override {
-    if (detail::team_call* const outer = detail::team::active(); outer != nullptr) {
-      detail::team_call call(outer->squad, outer, work, how);
-      outer->squad.run(call);
-      return;
-    }
-    detail::team squad(how.workers - (work.complete() ? 1 : 0));
-    detail::team_call call(squad, nullptr, work, how);
-    squad.run(call);
+  [[nodiscard]] std::shared_ptr<void> prepare(const plan& how) override {
+    if (detail::team::active() != nullptr) return nullptr;
+    return std::make_shared<detail::expected_team>(how.workers - 1);
   }
+  void run(jobs& work, const plan& how) override { detail::run_on_team(work, how, how.workers - (work.complete() ? 1 : 0)); }
 };
 
 }  // namespace manyhands

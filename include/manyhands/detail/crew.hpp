@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <manyhands/detail/barrier.hpp>
+#include <manyhands/detail/pinning.hpp>
 #include <manyhands/detail/quiet_calls.hpp>
 
 namespace manyhands::detail {
@@ -46,10 +47,27 @@ bool spin_until(std::chrono::nanoseconds time, Done&& done) noexcept {
   }
 }
 
+class invitation;
+
+/// Threads that are not the crew's and can be asked to help.
+class outside_helpers {
+ public:
+  outside_helpers() = default;
+  outside_helpers(const outside_helpers&) = delete;
+  outside_helpers& operator=(const outside_helpers&) = delete;
+
+  /// Has one of them accept the invitation some time, or never. Must not do so in the calling thread. May throw.
+  virtual void invite(std::shared_ptr<invitation> to) = 0;
+
+ protected:
+  ~outside_helpers() = default;
+};
+
 /// Work that helper threads can take part in. All members are guarded by the crew's mutex.
 class employer {
  public:
-  explicit employer(int most_helpers) noexcept : most_helpers_(most_helpers) {}
+  /// Helpers come from `outside`, or from the crew where that is null.
+  inline explicit employer(int most_helpers, outside_helpers* outside = nullptr);
   employer(const employer&) = delete;
   employer& operator=(const employer&) = delete;
 
@@ -67,15 +85,32 @@ class employer {
   ~employer() = default;
   /// Whether helpers can find it.
   [[nodiscard]] bool is_open() const noexcept { return open_; }
+  /// Whether helpers come as soon as they are needed, if there are any at all.
+  [[nodiscard]] bool can_rely_on_helpers() const noexcept { return outside_ == nullptr; }
 
  private:
   friend class crew;
+  friend class invitation;
 
   const int most_helpers_;
+  outside_helpers* const outside_;
+  const std::shared_ptr<invitation> invitation_;
   int helpers_ = 0;
   int coming_ = 0;  // helpers that were asked for, and that have neither come nor found that there is nothing left
   bool open_ = false;
   employer* next_ = nullptr;
+};
+
+/// Lets a thread of somebody else's help an employer, which may have ended when it comes.
+class invitation {
+ public:
+  /// Helps for as long as there is something to do.
+  inline void accept() noexcept;
+
+ private:
+  friend class crew;
+
+  employer* host_ = nullptr;  // null once it has ended. Guarded by the crew's mutex.
 };
 
 /// The process's helper threads: as many as the open calls may use at the same time, started when first needed, kept for later calls.
@@ -106,6 +141,9 @@ class crew {
     return on_watch_.load(std::memory_order_relaxed);
   }
 
+  /// While there may be something soon, so long between two looks.
+  static constexpr std::chrono::microseconds polling_time{3};
+
   /// Counts up whenever helpers shall look again. Read without the mutex, too.
   [[nodiscard]] std::uint64_t news() const noexcept { return news_.load(std::memory_order_relaxed); }
 
@@ -115,16 +153,24 @@ class crew {
   void open(employer& who) noexcept {
     if (who.open_) return;
     who.open_ = true;
+    if (who.outside_ != nullptr) {
+      who.invitation_->host_ = &who;
+      return;
+    }
     needed_ += who.most_helpers_;
     who.next_ = employers_;
     employers_ = &who;
   }
   void close(employer& who) noexcept {
     if (!who.open_) return;
+    who.open_ = false;
+    if (who.outside_ != nullptr) {
+      who.invitation_->host_ = nullptr;
+      return;
+    }
     employer** link = &employers_;
     while (*link != &who) link = &(*link)->next_;
     *link = who.next_;
-    who.open_ = false;
     needed_ -= who.most_helpers_;
     forget_coming(who);
   }
@@ -135,27 +181,24 @@ class crew {
     tell();
     const int room = std::max(who.most_helpers_ - who.helpers_ - who.coming_, 0);
     const int wanted = static_cast<int>(std::min(helpers, static_cast<std::size_t>(room)));
+    if (who.outside_ != nullptr) {
+      invite(who, wanted);
+      return;
+    }
     who.coming_ += wanted;
     coming_ += wanted;
-    try {
-      for (long long missing = coming_ - lingering_ - waking_; missing > 0; --missing) {
-        if (napping_) {
-          napping_ = false;
-          ++waking_;
-          nap_.notify_one();
-        } else if (!idle_.empty()) {
-          boost::asio::thread_pool& thread = *idle_.back();
-          idle_.pop_back();
-          wake(thread);
-        } else if (static_cast<long long>(threads_.size()) < needed_) {
-          hire();
-        } else {
-          break;  // every thread is at work, or on its way back and looks around before it sleeps
-        }
-      }
-    } catch (const std::exception&) {  // the system gives no more threads, or no memory for one
-      understaffed_ = true;
-    }
+    wake_up(coming_);
+  }
+  /// Has so many helpers awake, for an employer that is about to come, until `expect_no_more` is called with the same number.
+  void expect(int helpers) noexcept {
+    tell();
+    needed_ += helpers;
+    ++expected_;
+    wake_up(helpers);
+  }
+  void expect_no_more(int helpers) noexcept {
+    needed_ -= helpers;
+    --expected_;
   }
   /// Lets helpers that have nothing to do look around again.
   void tell() noexcept {
@@ -170,8 +213,6 @@ class crew {
 
   // For so long helpers look for work before they sleep: to wake them takes the caller as long as many a call.
   static constexpr std::chrono::microseconds lingering_time{50};
-  // While there may be something soon, so long between two looks.
-  static constexpr std::chrono::microseconds polling_time{3};
   // A quiet call may be this much older than its caller believes.
   static constexpr std::chrono::milliseconds nap{1};
   // The watch ends after so many naps without any call: a program that is idle wakes nobody.
@@ -222,7 +263,39 @@ class crew {
     return *expected;
   }
 
+  /// Sees to it that so many helpers are awake and have nothing to do, or will be soon.
+  void wake_up(long long helpers) noexcept {
+    try {
+      for (long long missing = helpers - lingering_ - waking_; missing > 0; --missing) {
+        if (napping_) {
+          napping_ = false;
+          ++waking_;
+          nap_.notify_one();
+        } else if (!idle_.empty()) {
+          boost::asio::thread_pool& thread = *idle_.back();
+          idle_.pop_back();
+          wake(thread);
+        } else if (static_cast<long long>(threads_.size()) < needed_) {
+          hire();
+        } else {
+          break;  // every thread is at work, or on its way back and looks around before it sleeps
+        }
+      }
+    } catch (const std::exception&) {  // the system gives no more threads, or no memory for one
+      understaffed_ = true;
+    }
+  }
+  static void invite(employer& who, int helpers) noexcept {
+    try {
+      for (; helpers > 0; --helpers) {
+        who.outside_->invite(who.invitation_);
+        ++who.coming_;
+      }
+    } catch (...) {  // then fewer come
+    }
+  }
   void hire() {
+    const worker_unpin for_the_new_thread;
     idle_.reserve(threads_.size() + 1);  // so that serve() cannot fail
     threads_.push_back(std::make_unique<boost::asio::thread_pool>(1));
     wake(*threads_.back());
@@ -255,7 +328,7 @@ class crew {
   }
   /// Works for the one that has the fewest helpers, if for anybody.
   finding look_around(std::unique_lock<std::mutex>& lock) noexcept {
-    bool later = false;
+    bool later = expected_ > 0;
     constexpr int none = std::numeric_limits<int>::max();
     for (int helpers = 0, more = none; helpers != none; helpers = more, more = none) {
       for (employer* each = employers_; each != nullptr; each = each->next_) {
@@ -348,11 +421,32 @@ class crew {
   std::condition_variable waited_;
   long long needed_ = 0;  // several calls may ask for more helpers than an int counts
   long long coming_ = 0;  // of all employers
+  int expected_ = 0;      // employers that are about to come
   int waking_ = 0;        // woken, and not yet there: they look around when they come
   int lingering_ = 0;     // awake, and they see news by themselves
   int waiting_ = 0;       // for `waited_`
   bool napping_ = false;  // the one on watch sleeps for a moment
   bool understaffed_ = false;
 };
+
+inline employer::employer(int most_helpers, outside_helpers* outside)
+    : most_helpers_(most_helpers), outside_(outside), invitation_(outside != nullptr ? std::make_shared<invitation>() : nullptr) {}
+
+inline void invitation::accept() noexcept {
+  std::unique_lock lock(crew::get().mutex());
+  if (host_ != nullptr) --host_->coming_;
+  while (host_ != nullptr && host_->helpers_ < host_->most_helpers_) {
+    employer& host = *host_;
+    ++host.helpers_;
+    const employer::finding found = host.help(lock);
+    --host.helpers_;
+    if (found == employer::finding::nothing) break;
+    if (found == employer::finding::later) {
+      lock.unlock();
+      static_cast<void>(spin_until(crew::polling_time, [] { return false; }));
+      lock.lock();
+    }
+  }
+}
 
 }  // namespace manyhands::detail

@@ -54,4 +54,23 @@ class worker_pin {
   const affinity_mask* home_ = nullptr;
 };
 
+/// Gives the calling thread back what it might use if it were not bound, for as long as it lives: a thread takes after the one that starts
+/// it, and may serve other calls later.
+class worker_unpin {
+ public:
+  worker_unpin() {
+    if (here.call == nullptr || here.call->pins == nullptr) return;
+    before_.emplace();
+    here.call->pins->home().bind();
+  }
+  worker_unpin(const worker_unpin&) = delete;
+  worker_unpin& operator=(const worker_unpin&) = delete;
+  ~worker_unpin() {
+    if (before_) before_->bind();
+  }
+
+ private:
+  std::optional<affinity_mask> before_ = {};
+};
+
 }  // namespace manyhands::detail

@@ -77,6 +77,7 @@ class value_results {
 
  public:
   static constexpr bool keeps_errors = false;
+  static constexpr std::size_t place_size = sizeof(kept);
 
   void make_room(std::size_t size) {
     if constexpr (in_place) {
@@ -117,6 +118,7 @@ template <bool counted>
 class value_results<void, counted> {
  public:
   static constexpr bool keeps_errors = false;
+  static constexpr std::size_t place_size = 0;
 
   void make_room(std::size_t) noexcept {}
   template <class Make>
@@ -133,6 +135,7 @@ class outcome_results {
 
  public:
   static constexpr bool keeps_errors = true;
+  static constexpr std::size_t place_size = sizeof(outcome<kept>);
 
   void make_room(std::size_t size) { outcomes_.grow(size); }
   template <class Make>

@@ -222,6 +222,8 @@ class range_slots {
  public:
   static constexpr bool keeps_errors = Results::keeps_errors;
   static constexpr bool reads_ahead = Input::reads_ahead;
+  /// What room is made for in the memory, for each task.
+  static constexpr std::size_t result_size = Results::place_size;
 
   template <class Range>
   explicit range_slots(Range& range) : input_(range) {}

@@ -30,7 +30,9 @@ namespace manyhands::detail {
 /// The `lock` that functions take is the crew's: held when they are called and when they return, and not while a task runs.
 class team final : public employer {
  public:
-  explicit team(int helpers) noexcept : employer(helpers) {}
+  explicit team(int helpers, outside_helpers* outside = nullptr) : employer(helpers, outside) {}
+
+  using employer::can_rely_on_helpers;
 
   /// Runs all tasks of a call, and reads its input where it is not complete. Blocks.
   void run(team_call& call) {
@@ -93,7 +95,6 @@ class team final : public employer {
   static constexpr std::chrono::microseconds quiet_chunk{1};
   // For so long a thread that has nothing to do waits for helpers without sleeping.
   static constexpr std::chrono::microseconds spinning_time{20};
-  static constexpr std::chrono::microseconds polling_time{3};
 
   [[nodiscard]] static constexpr double nanoseconds(std::chrono::nanoseconds time) noexcept { return static_cast<double>(time.count()); }
 
@@ -215,7 +216,7 @@ class team final : public employer {
       } else if (work.call != nullptr) {
         serve_as_helper(*work.call, &call, lock);
       } else if (work.later) {
-        spin(call, lock, polling_time);
+        spin(call, lock, crew::polling_time);
       } else if (!may_sleep) {
         spin(call, lock, spinning_time);
         may_sleep = true;
@@ -310,6 +311,17 @@ class team final : public employer {
   int sleeping_ = 0;                                // threads that wait for `changed_`
 };
 
+inline team_call::team_call(team& its_team, team_call* outer, jobs& tasks, const plan& options) noexcept
+    : squad(its_team),
+      parent(outer),
+      work(tasks),
+      how(options),
+      caller_works(tasks.complete() || outer != nullptr || !its_team.can_rely_on_helpers()),
+      binds(tasks.facts().initializer != nullptr),
+      in_parts(tasks.complete() && options.batch.is_automatic()),
+      most_seats_(places(tasks, options)),
+      threads_(caller_works ? 1 : 0) {}
+
 inline void team_call::make_known() noexcept { squad.publish(*this); }
 
 inline void team_call::report(index_range finished, std::size_t next_batch) noexcept {
@@ -317,6 +329,37 @@ inline void team_call::report(index_range finished, std::size_t next_batch) noex
   window->finished(finished.first, finished.last);
   batch_hint = next_batch;
   squad.tell_sleepers();
+}
+
+/// Has helpers awake for a team that is about to come.
+class expected_team {
+ public:
+  explicit expected_team(int helpers) noexcept : helpers_(helpers) {
+    const std::lock_guard lock(crew_.mutex());
+    crew_.expect(helpers_);
+  }
+  expected_team(const expected_team&) = delete;
+  expected_team& operator=(const expected_team&) = delete;
+  ~expected_team() {
+    const std::lock_guard lock(crew_.mutex());
+    crew_.expect_no_more(helpers_);
+  }
+
+ private:
+  crew& crew_ = crew::get();
+  const int helpers_;
+};
+
+/// Runs a call on the team of the call around it, or on one of its own with so many helpers.
+inline void run_on_team(jobs& work, const plan& how, int helpers, outside_helpers* outside = nullptr) {
+  if (team_call* const outer = team::active(); outer != nullptr) {
+    team_call call(outer->squad, outer, work, how);
+    outer->squad.run(call);
+  } else {
+    team squad(helpers, outside);
+    team_call call(squad, nullptr, work, how);
+    squad.run(call);
+  }
 }
 
 }  // namespace manyhands::detail

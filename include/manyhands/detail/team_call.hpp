@@ -47,24 +47,15 @@ class team_call final : public quiet_call {
     bool later = false;         // there will be something if a batch goes on for long
   };
 
-  team_call(team& its_team, team_call* outer, jobs& tasks, const plan& options) noexcept
-      : squad(its_team),
-        parent(outer),
-        work(tasks),
-        how(options),
-        caller_works(tasks.complete() || outer != nullptr),
-        binds(tasks.facts().initializer != nullptr),
-        in_parts(tasks.complete() && options.batch.is_automatic()),
-        most_seats_(places(tasks, options)),
-        threads_(caller_works ? 1 : 0) {}
+  /// `options` lives as long as the call.
+  inline team_call(team& its_team, team_call* outer, jobs& tasks, const plan& options) noexcept;
 
   team& squad;
   team_call* const parent;
   jobs& work;
-  /// Lives as long as the call.
   const plan& how;
-  /// Whether the caller is one of the workers, all the time. Else it reads input for as many helpers: only an outermost call can count on
-  /// them.
+  /// Whether the caller is one of the workers, all the time. Else it reads input for as many helpers: only an outermost call of the crew's
+  /// can count on them.
   const bool caller_works;
   /// Whether a thread that has worked here keeps its seat until the end: each runs the call's initializer once, and no more do than the
   /// call has workers.

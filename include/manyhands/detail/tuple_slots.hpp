@@ -35,6 +35,7 @@ class tuple_slots {
  public:
   static constexpr bool keeps_errors = false;
   static constexpr bool reads_ahead = false;
+  static constexpr std::size_t result_size = 0;
 
   /// The tasks must outlive it.
   explicit tuple_slots(Tasks&&... tasks) : tasks_(std::forward<Tasks>(tasks)...) {}
