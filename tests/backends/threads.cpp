@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <list>
@@ -14,6 +15,7 @@
 #include <mutex>
 #include <numeric>
 #include <random>
+#include <ranges>
 #include <set>
 #include <stdexcept>
 #include <thread>
@@ -147,6 +149,109 @@ TEST_CASE("no batch-mate waits for a task that waits for it") {
                                   return go.load();
                                 }));
   REQUIRE(std::count(done.begin(), done.end(), true) == 5000);
+}
+
+TEST_CASE("tasks that were cheap in all calls before and now wait for each other still run at the same time") {
+  // One type of task for all calls: what is remembered of it says that nobody need be woken.
+  const auto run = [](const std::function<bool(int)>& task, int workers) {
+    return Parallel(workers)(numbers(workers) | delayed([&task](int i) { return task(i); }));
+  };
+  const int workers = GENERATE(2, 3);
+  CAPTURE(workers);
+  for (int round = 0; round < 20; ++round) {
+    for (int call = 0; call < 50; ++call) REQUIRE(run([](int i) { return i >= 0; }, workers).size() == static_cast<std::size_t>(workers));
+    meeting all(workers);
+    const auto met = run([&](int) { return all.join(); }, workers);
+    REQUIRE(std::count(met.begin(), met.end(), true) == workers);
+  }
+}
+
+TEST_CASE("a call in a call in a call that seems to be short, and is not, finds helpers") {
+  const auto nest = [](const std::function<bool(int)>& task) {
+    return Parallel(2)(numbers(2) | delayed([&](int) {
+                         const auto inner = Parallel(2)(numbers(2) | delayed([&](int i) { return task(i); }));
+                         return inner[0] && inner[1];
+                       }));
+  };
+  for (int round = 0; round < 10; ++round) {
+    for (int call = 0; call < 50; ++call) REQUIRE(nest([](int) { return true; }).size() == 2);
+    // Of four inner tasks two meet at a time, whoever they are.
+    std::atomic<int> arrived = 0;
+    const auto met = nest([&](int) {
+      const int mine = ++arrived;
+      const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+      while (arrived < (mine + 1) / 2 * 2 && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+      return std::chrono::steady_clock::now() < patience;
+    });
+    REQUIRE((met[0] && met[1]));
+  }
+}
+
+TEST_CASE("calls made while a thread ends are as good as any") {
+  struct last_call {
+    ~last_call() {
+      *result = Parallel(2)(numbers(100) | delayed([](int i) { return i; })) == numbers(100);
+    }
+    bool* result = nullptr;
+  };
+  for (int round = 0; round < 20; ++round) {
+    bool right = false;
+    std::thread([&] {
+      static thread_local last_call at_end;
+      at_end.result = &right;
+      for (int call = 0; call < 20; ++call) static_cast<void>(Parallel(2)(numbers(4) | delayed([](int i) { return i; })));
+    }).join();
+    REQUIRE(right);
+  }
+}
+
+TEST_CASE("a million tasks that take next to nothing all run, once, in their places") {
+  const auto results = Parallel(3)(std::views::iota(0, 1000000) | delayed([](int i) { return i + 1; }));
+  REQUIRE(results.size() == 1000000);
+  for (int i = 0; i < 1000000; ++i) {
+    if (results[static_cast<std::size_t>(i)] != i + 1) FAIL(i);
+  }
+  const auto own = Parallel(3)(std::views::iota(std::size_t{0}, std::size_t{300000}) |
+                               delayed([](std::size_t i) { return manyhands::this_task::index() == i; }));
+  REQUIRE(std::count(own.begin(), own.end(), true) == 300000);
+}
+
+TEST_CASE("a failure among very many tasks that take next to nothing is found, and the lowest wins") {
+  const int position = GENERATE(0, 16383, 16384, 16390, 70001, 299999);
+  CAPTURE(position);
+  try {
+    Parallel(2)(std::views::iota(0, 300000) | delayed([&](int i) {
+                  if (i == position || i == 299999) throw i;
+                  return i;
+                }));
+    FAIL("nothing was thrown");
+  } catch (int thrown) {
+    REQUIRE(thrown == position);
+  }
+  const auto outcomes = Parallel(2).outcomes(std::views::iota(0, 300000) | delayed([&](int i) {
+                                               if (i == position || i == position + 1) throw i;
+                                               return i;
+                                             }));
+  for (int i = 0; i < 300000; ++i) {
+    const auto& one = outcomes[static_cast<std::size_t>(i)];
+    if (one.has_value() ? *one != i : i != position && i != position + 1) FAIL(i);
+  }
+}
+
+TEST_CASE("as many workers as are asked for start, and no more than are of use") {
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  const auto join = [&] {
+    const std::lock_guard lock(mutex);
+    threads.insert(std::this_thread::get_id());
+  };
+  meeting all(150);
+  const auto met = Parallel(150)(numbers(150) | delayed([&](int) {
+                                   join();
+                                   return all.join();
+                                 }));
+  REQUIRE(std::count(met.begin(), met.end(), true) == 150);
+  REQUIRE(threads.size() == 150);
 }
 
 TEST_CASE("a fixed batch stays with one worker") {

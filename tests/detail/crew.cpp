@@ -190,6 +190,24 @@ TEST_CASE("two employers get their helpers at the same time") {
   }
 }
 
+TEST_CASE("helpers that are expected are awake, and can be had at once") {
+  crew& all = crew::get();
+  for (int round = 0; round < 20; ++round) {
+    std::unique_lock lock(all.mutex());
+    all.expect(2);
+    lock.unlock();
+    std::this_thread::sleep_for(std::chrono::milliseconds(round % 3));
+    lock.lock();
+    all.expect_no_more(2);
+    desk work(2);
+    all.open(work);
+    all.want(work, 2);
+    REQUIRE(work.reaches(2, lock));
+    work.let_go(lock);
+    all.close(work);
+  }
+}
+
 TEST_CASE("a quiet call that goes on for long is made known") {
   quiet_calls* const mine = watch();
   if (!manyhands::detail::has_barrier_in_all_threads()) return;

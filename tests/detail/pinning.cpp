@@ -103,6 +103,25 @@ TEST_CASE("a thread that was started by a bound one does not stay bound") {
   CHECK(nested.after == all_processors());
 }
 
+TEST_CASE("who is bound starts threads that are not, and stays bound itself") {
+  if (!can_bind()) return;
+  const pinning pins = to({first()});
+  const call_facts facts{.pins = &pins, .binds = true};
+  numbers started;
+  numbers starter;
+  std::thread([&] {
+    const worker_pin pin(facts, 0, {});
+    manyhands::detail::here.call = &facts;
+    {
+      const manyhands::detail::worker_unpin for_the_new_thread;
+      std::thread([&] { started = here(); }).join();
+    }
+    starter = here();
+  }).join();
+  CHECK(started == all_processors());
+  CHECK(starter == first());
+}
+
 TEST_CASE("a thread that may use more than the caller gets that back") {
   if (!can_bind()) return;
   pinning pins = to({first()});
