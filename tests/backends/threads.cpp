@@ -166,6 +166,21 @@ TEST_CASE("tasks that were cheap in all calls before and now wait for each other
   }
 }
 
+TEST_CASE("a call that turns out to be long while its caller runs it alone loses no task to those who come") {
+  const auto run = [](const std::function<int(int)>& task) {
+    return Parallel(3)(numbers(12) | delayed([&task](int i) { return task(i); }));
+  };
+  for (int round = 0; round < 20; ++round) {
+    for (int call = 0; call < 50; ++call) REQUIRE(run([](int i) { return i; }) == numbers(12));
+    // The first keeps the caller until others have come, who are still at work when it goes on.
+    REQUIRE(run([](int i) {
+              if (i == 0) std::this_thread::sleep_for(std::chrono::milliseconds(4));
+              if (i > 6) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+              return i;
+            }) == numbers(12));
+  }
+}
+
 TEST_CASE("a call in a call in a call that seems to be short, and is not, finds helpers") {
   const auto nest = [](const std::function<bool(int)>& task) {
     return Parallel(2)(numbers(2) | delayed([&](int) {

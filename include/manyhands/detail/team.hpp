@@ -130,7 +130,8 @@ class team final : public employer {
       const clock::time_point begin = clock::now();
       lock.lock();
       static_cast<void>(call.sit_down(&call));  // to be known when it comes again
-      call.share_out(begin);
+      // Whoever was told of it before has taken a seat, and tasks.
+      if (!call.known) call.share_out(begin);
       publish(call);
       lock.unlock();
       call.run_parts(mine, begin);
