@@ -235,7 +235,7 @@ class team_call final : public quiet_call {
     mine.choosing.store(false, std::memory_order_relaxed);
   }
   /// Moves the window of the reader.
-  inline void report(index_range finished, std::size_t next_batch) noexcept;
+  void report(index_range finished, std::size_t next_batch) noexcept;
   [[nodiscard]] std::size_t batch_after(const adaptive_batch& size) const noexcept {
     if (!how.batch.is_automatic()) return how.batch.count();
     return std::min(size.size(), fair_share(work.waiting(), how.workers));
