@@ -232,8 +232,9 @@ class backend {
 
   /// Called before room is made for many results, which takes as long as to wake a worker: that may be done meanwhile. What this returns is
   /// dropped before `run` is called. By default nothing happens.
-  [[nodiscard]] virtual std::shared_ptr<void> prepare(const plan& how) {
+  [[nodiscard]] virtual std::shared_ptr<void> prepare(const plan& how, std::size_t tasks) {
     static_cast<void>(how);
+    static_cast<void>(tasks);
     return nullptr;
   }
 

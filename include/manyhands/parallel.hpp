@@ -155,7 +155,9 @@ class Parallel {
     // Not for less: who is woken takes about as long to come as a processor to touch so much memory.
     constexpr std::size_t many_bytes = std::size_t{1} << 18U;
     std::shared_ptr<void> prepared;
-    if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && chosen.workers > 1) prepared = who.prepare(how);
+    if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && chosen.workers > 1) {
+      prepared = who.prepare(how, slots.ready());
+    }
     detail::slot_jobs<Slots> work(facts, slots, traits.shares_memory);
     prepared.reset();
     if (!traits.shares_memory) {

@@ -417,6 +417,61 @@ TEST_CASE("calls with an initializer run it once in each of their workers, whoev
   REQUIRE(wrong == 0);
 }
 
+TEST_CASE("workers that a call depends on do not take a stranger's long tasks") {
+  // The first call has run its initializer in both of its workers when the second one comes, whose tasks wait for the first.
+  struct gated_range {
+    struct iterator {
+      using value_type = int;
+      using difference_type = std::ptrdiff_t;
+      int operator*() const { return at; }
+      iterator& operator++() {
+        owner->before(++at);
+        return *this;
+      }
+      void operator++(int) { ++*this; }
+      bool operator==(std::default_sentinel_t) const { return at == 8; }
+      gated_range* owner = nullptr;
+      int at = 0;
+    };
+    iterator begin() { return {this, 0}; }
+    std::default_sentinel_t end() const { return {}; }
+
+    std::function<void(int)> before;
+  };
+  const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto wait_for = [&](const auto& condition) {
+    while (!condition() && std::chrono::steady_clock::now() < patience) std::this_thread::yield();
+    return condition();
+  };
+  std::atomic<int> initialized = 0;
+  std::atomic<int> strangers = 0;
+  std::atomic<bool> first_is_done = false;
+  std::thread second;
+  gated_range input;
+  input.before = [&](int at) {
+    if (at != 4) return;
+    static_cast<void>(wait_for([&] { return initialized == 2; }));
+    second = std::thread([&] {
+      Parallel(3)(numbers(3) | delayed([&](int) {
+                    ++strangers;
+                    return wait_for([&] { return first_is_done.load(); });
+                  }));
+    });
+    static_cast<void>(wait_for([&] { return strangers == 3; }));
+  };
+  meeting both(2);
+  const auto results = Parallel({.n_jobs = 2, .initializer = [&] { ++initialized; }})(input | delayed([&](int i) {
+                                                                                        if (i < 2) both.join();
+                                                                                        return i;
+                                                                                      }));
+  first_is_done = true;
+  second.join();
+  REQUIRE(strangers == 3);
+  REQUIRE(initialized == 2);
+  REQUIRE(results == numbers(8));
+  REQUIRE(std::chrono::steady_clock::now() < patience);
+}
+
 TEST_CASE("any number of workers may be asked for, by several calls at the same time") {
   const int n_jobs = std::numeric_limits<int>::max();
   std::vector<std::thread> callers;

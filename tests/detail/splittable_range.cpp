@@ -186,6 +186,17 @@ TEST_CASE("the owner cuts off equal parts of what has not begun") {
   CHECK(batch.cut(3, last) == last);
 }
 
+TEST_CASE("what came before a range was rebased counts no more") {
+  splittable_range batch;
+  batch.open_unseen(0, 100, opened, 30);
+  CHECK(claim_all(batch, 0) == 30);
+  batch.rebase(opened + std::chrono::seconds(1));
+  CHECK(batch.first() == 30);
+  batch.resume();
+  CHECK(claim_all(batch, 30) == 70);
+  CHECK(batch.close() == 70);
+}
+
 TEST_CASE("tasks can be left for whoever comes first") {
   splittable_range batch;
   batch.leave(10, 20, opened);

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <string_view>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/crew.hpp>
 #include <manyhands/detail/team.hpp>
 
 namespace manyhands {
@@ -17,9 +20,10 @@ class threads_backend final : public backend {
   [[nodiscard]] std::string_view name() const noexcept override { return "threads"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true, .nests = true}; }
 
-  [[nodiscard]] std::shared_ptr<void> prepare(const plan& how) override {
+  [[nodiscard]] std::shared_ptr<void> prepare(const plan& how, std::size_t tasks) override {
     if (detail::team::active() != nullptr) return nullptr;
-    return std::make_shared<detail::expected_team>(how.workers - 1);
+    const std::size_t workers = std::min({static_cast<std::size_t>(how.workers), tasks, detail::crew::processors()});
+    return workers > 1 ? std::make_shared<detail::expected_team>(static_cast<int>(workers) - 1) : nullptr;
   }
   void run(jobs& work, const plan& how) override { detail::run_on_team(work, how, how.workers - (work.complete() ? 1 : 0)); }
 };

@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <manyhands/detail/barrier.hpp>
@@ -47,6 +48,7 @@ bool spin_until(std::chrono::nanoseconds time, Done&& done) noexcept {
   }
 }
 
+class crew;
 class invitation;
 
 /// Threads that are not the crew's and can be asked to help.
@@ -104,12 +106,15 @@ class employer {
 /// Lets a thread of somebody else's help an employer, which may have ended when it comes.
 class invitation {
  public:
+  explicit invitation(crew& home) noexcept : home_(&home) {}
+
   /// Helps for as long as there is something to do.
   inline void accept() noexcept;
 
  private:
   friend class crew;
 
+  crew* const home_;
   employer* host_ = nullptr;  // null once it has ended. Guarded by the crew's mutex.
 };
 
@@ -126,6 +131,11 @@ class crew {
   }
 
   [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
+  /// How many threads can run at once: more need not be woken at a time.
+  [[nodiscard]] static std::size_t processors() noexcept {
+    static const std::size_t count = std::max(std::thread::hardware_concurrency(), 1U);
+    return count;
+  }
 
   /// The quiet calls of the calling thread, null where they are not watched: then nothing may be run quietly. Somebody keeps watch for a
   /// while after helpers were last needed.
@@ -189,11 +199,12 @@ class crew {
     coming_ += wanted;
     wake_up(coming_);
   }
-  /// Has so many helpers awake, for an employer that is about to come, until `expect_no_more` is called with the same number.
+  /// Has so many helpers awake for a moment, for an employer that is about to come, until `expect_no_more` is called with the same number.
   void expect(int helpers) noexcept {
     tell();
     needed_ += helpers;
     ++expected_;
+    expected_until_ = std::chrono::steady_clock::now() + expecting_time;
     wake_up(helpers);
   }
   void expect_no_more(int helpers) noexcept {
@@ -213,6 +224,8 @@ class crew {
 
   // For so long helpers look for work before they sleep: to wake them takes the caller as long as many a call.
   static constexpr std::chrono::microseconds lingering_time{50};
+  // No longer do they wait for an employer that is about to come.
+  static constexpr std::chrono::milliseconds expecting_time{1};
   // A quiet call may be this much older than its caller believes.
   static constexpr std::chrono::milliseconds nap{1};
   // The watch ends after so many naps without any call: a program that is idle wakes nobody.
@@ -307,15 +320,24 @@ class crew {
   void serve(boost::asio::thread_pool& thread) noexcept {
     std::unique_lock lock(mutex_);
     --waking_;
-    for (;;) {
-      const finding found = look_around(lock);
-      if (found == finding::work) continue;
-      if (linger(lock, found == finding::later ? polling_time : lingering_time) || found == finding::later) continue;
-      if (depends_on_this_thread()) {
+    for (bool looks_again = true;;) {
+      const bool is_bound = depends_on_this_thread();
+      const finding found = look_around(lock, is_bound);
+      if (found == finding::work) {
+        looks_again = true;
+      } else if (found == finding::later) {
+        static_cast<void>(linger(lock, polling_time, is_bound));
+      } else if (looks_again) {
+        // What one worker is just taking from another is nowhere for a moment: nobody tells when it is there.
+        looks_again = linger(lock, is_bound ? polling_time : lingering_time, is_bound);
+      } else if (is_bound) {
         ++waiting_;
         waited_.wait(lock);
         --waiting_;
-      } else if (!keep_watch(lock)) {
+        looks_again = true;
+      } else if (keep_watch(lock)) {
+        looks_again = true;
+      } else {
         break;
       }
     }
@@ -326,14 +348,16 @@ class crew {
     coming_ -= who.coming_;
     who.coming_ = 0;
   }
-  /// Works for the one that has the fewest helpers, if for anybody.
-  finding look_around(std::unique_lock<std::mutex>& lock) noexcept {
-    bool later = expected_ > 0;
+  /// Works for the one that has the fewest helpers, if for anybody. A thread that others depend on works for those alone: a stranger's task
+  /// might be a long one.
+  finding look_around(std::unique_lock<std::mutex>& lock, bool is_bound) noexcept {
+    bool later = expected_ > 0 && std::chrono::steady_clock::now() < expected_until_;
     constexpr int none = std::numeric_limits<int>::max();
     for (int helpers = 0, more = none; helpers != none; helpers = more, more = none) {
       for (employer* each = employers_; each != nullptr; each = each->next_) {
         if (each->helpers_ > helpers) more = std::min(more, each->helpers_);
         if (each->helpers_ != helpers || helpers >= each->most_helpers_) continue;
+        if (is_bound && !each->depends_on_this_thread()) continue;
         const finding found = help(*each, lock);
         if (found == finding::work) return found;
         later = later || found == finding::later;
@@ -354,14 +378,14 @@ class crew {
     return found;
   }
 
-  /// Waits a moment for news, without sleeping. False where there was none.
-  bool linger(std::unique_lock<std::mutex>& lock, std::chrono::microseconds time) noexcept {
+  /// Waits a moment for news, without sleeping. False where there was none. Nobody else counts on a thread that is bound.
+  bool linger(std::unique_lock<std::mutex>& lock, std::chrono::microseconds time, bool is_bound) noexcept {
     const std::uint64_t before = news();
-    ++lingering_;
+    if (!is_bound) ++lingering_;
     lock.unlock();
     static_cast<void>(spin_until(time, [&] { return news() != before; }));
     lock.lock();
-    --lingering_;
+    if (!is_bound) --lingering_;
     return news() != before;
   }
   [[nodiscard]] bool depends_on_this_thread() const noexcept {
@@ -397,6 +421,8 @@ class crew {
   quiet_calls* enlist() noexcept {
     if (watched::has_ended()) return nullptr;
     static thread_local watched mine;
+    // A fork has come between: what was open then belongs to the crew of before.
+    if (!mine.calls.empty()) return nullptr;
     try {
       const std::lock_guard lock(mutex_);
       watched_.push_back(&mine);
@@ -422,6 +448,7 @@ class crew {
   long long needed_ = 0;  // several calls may ask for more helpers than an int counts
   long long coming_ = 0;  // of all employers
   int expected_ = 0;      // employers that are about to come
+  std::chrono::steady_clock::time_point expected_until_ = {};
   int waking_ = 0;        // woken, and not yet there: they look around when they come
   int lingering_ = 0;     // awake, and they see news by themselves
   int waiting_ = 0;       // for `waited_`
@@ -430,22 +457,28 @@ class crew {
 };
 
 inline employer::employer(int most_helpers, outside_helpers* outside)
-    : most_helpers_(most_helpers), outside_(outside), invitation_(outside != nullptr ? std::make_shared<invitation>() : nullptr) {}
+    : most_helpers_(most_helpers),
+      outside_(outside),
+      invitation_(outside != nullptr ? std::make_shared<invitation>(crew::get()) : nullptr) {}
 
 inline void invitation::accept() noexcept {
-  std::unique_lock lock(crew::get().mutex());
+  if (&crew::get() != home_) return;  // in a forked copy of the process there is no host
+  std::unique_lock lock(home_->mutex());
   if (host_ != nullptr) --host_->coming_;
+  bool looks_again = true;  // as the crew's own do
   while (host_ != nullptr && host_->helpers_ < host_->most_helpers_) {
     employer& host = *host_;
     ++host.helpers_;
     const employer::finding found = host.help(lock);
     --host.helpers_;
-    if (found == employer::finding::nothing) break;
-    if (found == employer::finding::later) {
-      lock.unlock();
-      static_cast<void>(spin_until(crew::polling_time, [] { return false; }));
-      lock.lock();
+    if (found == employer::finding::work) {
+      looks_again = true;
+      continue;
     }
+    if (found == employer::finding::nothing && !std::exchange(looks_again, false)) break;
+    lock.unlock();
+    static_cast<void>(spin_until(crew::polling_time, [] { return false; }));
+    lock.lock();
   }
 }
 

@@ -36,6 +36,7 @@ class quiet_calls {
     mine.call.store(&call, std::memory_order_release);
     return true;
   }
+  [[nodiscard]] bool empty() const noexcept { return depth_ == 0; }
   /// Whether the next call shall be timed: one in eight. To look at the clock takes as long as many a call.
   [[nodiscard]] bool times_next() noexcept { return ++untimed_ % 8 == 0; }
   /// Takes away the one that was added last. False if it was made known meanwhile.

@@ -75,7 +75,11 @@ class slot_jobs final : public jobs {
   }
   void run_splittable(splittable_range& tasks) noexcept override {
     std::size_t index = tasks.at();
-    while (run_singly(tasks, index)) run_in_strips(tasks, index);
+    std::size_t trial = first_trial;
+    while (run_singly(tasks, index, trial)) {
+      run_in_strips(tasks, index);
+      trial = next_trial;
+    }
   }
   void fail(std::size_t index, std::exception_ptr cause) noexcept override {
     if constexpr (Slots::keeps_errors) {
@@ -144,15 +148,16 @@ class slot_jobs final : public jobs {
   // To claim a task takes about a nanosecond, and keeps the compiler from making vector instructions of several. Where so many in a row
   // have taken next to nothing, each of them claimed, the following ones are claimed a strip at a time: should one of those be long after
   // all, the rest of its strip waits for it, and then they are claimed singly again.
-  static constexpr std::size_t trial = 16384;
+  static constexpr std::size_t first_trial = 16384;
+  static constexpr std::size_t next_trial = 1024;
   static constexpr std::size_t strip = 32;
   // So many tasks are timed together then. Not too strictly: now and then the system wants the processor for a moment.
   static constexpr std::size_t stretch = 128 * strip;
   static constexpr std::chrono::nanoseconds next_to_nothing{2};
   static constexpr std::chrono::nanoseconds more_than_expected{16};
 
-  /// Runs tasks from `index` on. True after a trial in which they took next to nothing, false when no more are to be run here.
-  bool run_singly(splittable_range& tasks, std::size_t& index) noexcept {
+  /// Runs tasks from `index` on. True after so many in which they took next to nothing, false when no more are to be run here.
+  bool run_singly(splittable_range& tasks, std::size_t& index, std::size_t trial) noexcept {
     for (;;) {
       const bool timed = tasks.left() > trial;
       const auto begin = timed ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();

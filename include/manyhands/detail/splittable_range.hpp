@@ -59,6 +59,11 @@ class alignas(cache_line) splittable_range {
     uncontested_.store(std::min(next + keeps, pause_), std::memory_order_relaxed);
     return next + keeps;
   }
+  /// Lets the range begin at the task that the owner is at, and now: what came before counts no more.
+  void rebase(clock::time_point now) noexcept {
+    const std::lock_guard lock(mutex_);
+    set(begun_.load(std::memory_order_relaxed), end_.load(std::memory_order_relaxed), now);
+  }
   /// Ends the range: nothing can be taken from it any more. Gives the number of tasks that were left to the owner.
   std::size_t close() noexcept {
     const std::lock_guard lock(mutex_);

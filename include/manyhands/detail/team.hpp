@@ -6,8 +6,10 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -33,6 +35,8 @@ class team final : public employer {
   explicit team(int helpers, outside_helpers* outside = nullptr) : employer(helpers, outside) {}
 
   using employer::can_rely_on_helpers;
+  /// False in a forked copy of the process.
+  [[nodiscard]] bool is_here() const { return &crew_ == &crew::get(); }
 
   /// Runs all tasks of a call, and reads its input where it is not complete. Blocks.
   void run(team_call& call) {
@@ -59,7 +63,7 @@ class team final : public employer {
       call.older = std::exchange(newest_, &call);
     }
     // No more than can do something at once. If that is not enough, they call others.
-    rouse(call.in_parts ? std::min(call.seats() - 1, processors()) : std::min(call.seats(), call.work.waiting()));
+    rouse(call.in_parts ? std::min(call.seats() - 1, crew::processors()) : std::min(call.seats(), call.work.waiting()));
   }
 
   finding help(std::unique_lock<std::mutex>& lock) noexcept override {
@@ -119,7 +123,8 @@ class team final : public employer {
     std::unique_lock lock(crew_.mutex(), std::defer_lock);
     {
       const acting me(call, mine, true);
-      if (run_quietly(call, tasks)) {
+      // The initializer may have failed.
+      if (call.work.stopped() || run_quietly(call, tasks)) {
         // A call inside of it may have had helpers.
         if (call.parent == nullptr && is_open()) {
           lock.lock();
@@ -127,14 +132,15 @@ class team final : public employer {
         }
         return;
       }
-      const clock::time_point begin = clock::now();
+      const clock::time_point now = clock::now();
+      mine.batch.rebase(now);
       lock.lock();
       static_cast<void>(call.sit_down(&call));  // to be known when it comes again
       // Whoever was told of it before has taken a seat, and tasks.
-      if (!call.known) call.share_out(begin);
+      if (!call.known) call.share_out(now);
       publish(call);
       lock.unlock();
-      call.run_parts(mine, begin);
+      call.run_parts(mine, clock::now());
       lock.lock();
       call.stand_up(mine, &call);
     }
@@ -168,7 +174,7 @@ class team final : public employer {
       }
       const bool alone = quiet->close();
       if (done && alone) {
-        if (timed) cost->learn(tasks.size(), now - begin);
+        if (timed && !call.work.stopped()) cost->learn(tasks.size(), now - begin);
         return true;
       }
     }
@@ -276,10 +282,6 @@ class team final : public employer {
       rouse(waiting - 1);
     }
   }
-  [[nodiscard]] static std::size_t processors() noexcept {
-    static const std::size_t count = std::max(std::thread::hardware_concurrency(), 1U);
-    return count;
-  }
   /// Sees to it that so many further tasks find somebody.
   void rouse(std::size_t tasks) noexcept {
     crew_.want(*this, tasks);
@@ -327,7 +329,11 @@ inline void team_call::make_known() noexcept { squad.publish(*this); }
 
 inline void team_call::report(index_range finished, std::size_t next_batch) noexcept {
   const std::lock_guard lock(crew::get().mutex());
-  window->finished(finished.first, finished.last);
+  try {
+    window->finished(finished.first, finished.last);
+  } catch (const std::bad_alloc&) {
+    work.abort(std::current_exception());  // which ends the reading
+  }
   batch_hint = next_batch;
   squad.tell_sleepers();
 }
@@ -353,7 +359,7 @@ class expected_team {
 
 /// Runs a call on the team of the call around it, or on one of its own with so many helpers.
 inline void run_on_team(jobs& work, const plan& how, int helpers, outside_helpers* outside = nullptr) {
-  if (team_call* const outer = team::active(); outer != nullptr) {
+  if (team_call* const outer = team::active(); outer != nullptr && outer->squad.is_here()) {
     team_call call(outer->squad, outer, work, how);
     outer->squad.run(call);
   } else {
