@@ -320,14 +320,17 @@ class crew {
   void serve(boost::asio::thread_pool& thread) noexcept {
     std::unique_lock lock(mutex_);
     --waking_;
+    int in_vain = 0;  // news in a row that came to nothing
     for (bool looks_again = true;;) {
       const bool is_bound = depends_on_this_thread();
       const finding found = look_around(lock, is_bound);
       if (found == finding::work) {
         looks_again = true;
+        in_vain = 0;
       } else if (found == finding::later) {
         static_cast<void>(linger(lock, polling_time, is_bound));
-      } else if (looks_again) {
+      } else if (looks_again && in_vain < 4) {
+        ++in_vain;
         // What one worker is just taking from another is nowhere for a moment: nobody tells when it is there.
         looks_again = linger(lock, is_bound ? polling_time : lingering_time, is_bound);
       } else if (is_bound) {
@@ -335,8 +338,9 @@ class crew {
         waited_.wait(lock);
         --waiting_;
         looks_again = true;
-      } else if (keep_watch(lock)) {
+      } else if (keep_watch(lock)) {  // at once where calls are over before anybody comes: then they may be quiet ones
         looks_again = true;
+        in_vain = 0;
       } else {
         break;
       }
