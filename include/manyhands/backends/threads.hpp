@@ -21,7 +21,7 @@ class threads_backend final : public backend {
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true, .nests = true}; }
 
   [[nodiscard]] std::shared_ptr<void> prepare(const plan& how, std::size_t tasks) override {
-    if (detail::team::active() != nullptr) return nullptr;
+    if (detail::team::call_around() != nullptr) return nullptr;
     const std::size_t workers = std::min({static_cast<std::size_t>(how.workers), tasks, detail::crew::processors()});
     return workers > 1 ? std::make_shared<detail::expected_team>(static_cast<int>(workers) - 1) : nullptr;
   }

@@ -29,12 +29,12 @@ class alignas(cache_line) splittable_range {
 
   // --- the owner
 
-  /// Starts with new tasks. The owner is given none from `pause` on until it resumes.
+  /// Starts with new tasks.
   void open(std::size_t first, std::size_t last, clock::time_point now) noexcept {
     const std::lock_guard lock(mutex_);
     open_unseen(first, last, now);
   }
-  /// The same before anybody else knows of the range.
+  /// The same before anybody else knows of the range. The owner is given none from `pause` on until it resumes.
   void open_unseen(std::size_t first, std::size_t last, clock::time_point now, std::size_t pause = no_end) noexcept {
     owned_.store(true, std::memory_order_relaxed);
     set(first, last, now);

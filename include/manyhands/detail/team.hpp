@@ -35,8 +35,6 @@ class team final : public employer {
   explicit team(int helpers, outside_helpers* outside = nullptr) : employer(helpers, outside) {}
 
   using employer::can_rely_on_helpers;
-  /// False in a forked copy of the process.
-  [[nodiscard]] bool is_here() const { return &crew_ == &crew::get(); }
 
   /// Runs all tasks of a call, and reads its input where it is not complete. Blocks.
   void run(team_call& call) {
@@ -88,6 +86,11 @@ class team final : public employer {
   static team_call*& active() noexcept {
     static thread_local constinit team_call* call = nullptr;
     return call;
+  }
+  /// The same, but null also in a forked copy of the process, where the team's threads are not.
+  [[nodiscard]] static team_call* call_around() {
+    team_call* const call = active();
+    return call != nullptr && &call->squad.crew_ == &crew::get() ? call : nullptr;
   }
 
  private:
@@ -359,7 +362,7 @@ class expected_team {
 
 /// Runs a call on the team of the call around it, or on one of its own with so many helpers.
 inline void run_on_team(jobs& work, const plan& how, int helpers, outside_helpers* outside = nullptr) {
-  if (team_call* const outer = team::active(); outer != nullptr && outer->squad.is_here()) {
+  if (team_call* const outer = team::call_around(); outer != nullptr) {
     team_call call(outer->squad, outer, work, how);
     outer->squad.run(call);
   } else {
