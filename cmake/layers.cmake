@@ -12,6 +12,7 @@ set(manyhands_headers
     # 1 vocabulary
     manyhands/task.hpp
     manyhands/outcome.hpp
+    manyhands/indexed.hpp
     manyhands/pre_dispatch.hpp
     manyhands/observer.hpp
     manyhands/options.hpp
@@ -66,6 +67,11 @@ set(manyhands_headers
     manyhands/detail/crew.hpp
     manyhands/detail/team_call.hpp
     manyhands/detail/team.hpp
+    manyhands/detail/block_table.hpp
+    manyhands/detail/stream_watch.hpp
+    manyhands/detail/stream_slots.hpp
+    manyhands/detail/stream_driver.hpp
+    manyhands/detail/stream_in_processes.hpp
     # 5 workers
     manyhands/backends/sequential.hpp
     manyhands/backends/threads.hpp
@@ -76,5 +82,7 @@ set(manyhands_headers
     manyhands/scope.hpp
     manyhands/detail/worker_setup.hpp
     # 7 front door
+    manyhands/detail/call_setup.hpp
+    manyhands/generator.hpp
     manyhands/parallel.hpp
     manyhands.hpp)

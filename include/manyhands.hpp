@@ -7,6 +7,8 @@
 #include <manyhands/codec.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/exception_codec.hpp>
+#include <manyhands/generator.hpp>
+#include <manyhands/indexed.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/outcome.hpp>
 #include <manyhands/parallel.hpp>

@@ -132,6 +132,9 @@ class jobs {
   /// Whether all of the input was read.
   [[nodiscard]] bool complete() const noexcept { return complete_; }
 
+  /// Where the user knows a task by another index, because these jobs are a part of a call's.
+  [[nodiscard]] virtual std::size_t index_in_call(std::size_t index) const noexcept { return index; }
+
   /// What tasks of this call see in `this_task` and `this_worker`.
   [[nodiscard]] const detail::call_facts& facts() const noexcept { return facts_; }
   /// What is remembered of such tasks from earlier calls, null where nothing is.
@@ -218,6 +221,24 @@ struct plan {
   std::string_view description = {};
 };
 
+namespace detail {
+
+class outside_helpers;
+
+/// How the library's own backends run a call whose results are taken one by one while it goes on.
+struct stream_host {
+  enum class kind : std::uint8_t {
+    in_turns,     ///< by `backend::run`, as much as may be read at a time
+    on_team,      ///< by threads, those of `outside` where that is not null
+    in_processes  ///< by processes that are forked for what was read
+  };
+
+  kind how = kind::in_turns;
+  outside_helpers* outside = nullptr;
+};
+
+}  // namespace detail
+
 /// Who runs the tasks of a call.
 class backend {
  public:
@@ -237,6 +258,9 @@ class backend {
     static_cast<void>(tasks);
     return nullptr;
   }
+
+  /// For the library's own backends. The generator calls of any other use `run`, as often as it takes, while their caller waits.
+  [[nodiscard]] virtual detail::stream_host streams() noexcept { return {}; }
 
   /// Runs the tasks on at most `how.workers` workers, and on no more than there are tasks. Returns once none of them runs any more.
   ///

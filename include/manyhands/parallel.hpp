@@ -15,12 +15,13 @@
 
 #include <manyhands/backend.hpp>
 #include <manyhands/backends/sequential.hpp>
+#include <manyhands/detail/call_setup.hpp>
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/slots.hpp>
 #include <manyhands/detail/tuple_slots.hpp>
-#include <manyhands/detail/worker_setup.hpp>
 #include <manyhands/errors.hpp>
+#include <manyhands/generator.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/outcome.hpp>
 #include <manyhands/scope.hpp>
@@ -82,7 +83,29 @@ class Parallel {
     }
   }
 
+  /// The results of a range of tasks in input order, while the rest still runs: a move-only input range, see `manyhands::generator`.
+  ///
+  /// The range may be endless and single-pass. One that is given as an rvalue, or is a view, is kept; another is referred to, and must live
+  /// as long as what this returns. Throws what concerns the call as a whole; what a task throws comes when its turn has come.
+  template <class Range>
+  requires(std::ranges::range<Range>) [[nodiscard]] auto generator(Range&& range) const {
+    return stream<true>(std::forward<Range>(range));
+  }
+  /// The same in the order of completion: elements are `indexed<R>`.
+  template <class Range>
+  requires(std::ranges::range<Range>) [[nodiscard]] auto generator_unordered(Range&& range) const {
+    return stream<false>(std::forward<Range>(range));
+  }
+
  private:
+  template <bool ordered, class Range>
+  auto stream(Range&& range) const {
+    if constexpr (check_range<Range>()) {
+      using base = detail::base_of<Range>;
+      using call = detail::stream_call<base, ordered>;
+      return manyhands::generator<typename call::element>(std::make_unique<call>(options_, base(std::forward<Range>(range))));
+    }
+  }
   template <class Range>
   static consteval bool check_range() {
     if constexpr (!std::ranges::input_range<Range>) {
@@ -129,25 +152,9 @@ class Parallel {
 
   template <class Slots>
   void run(Slots& slots) const {
-    const options& scope = detail::scoped();
-    const detail::selection chosen = detail::select(options_);
-    const std::optional<detail::pinning> pins = detail::select_pinning(options_);
-    const detail::call_facts facts{
-        .scope = detail::here.scope,
-        .initializer = options_.initializer || detail::here.initializing ? options_.initializer : scope.initializer,
-        .initializing = detail::here.initializing,
-        .seed = options_.seed.value_or(scope.seed.value_or(0)),
-        .where = chosen.where,
-        .budget = chosen.budget,
-        .inner = detail::select_inner_threads(options_, chosen),
-        .pins = pins ? &*pins : detail::pinning_around(),
-        .binds = pins.has_value()};
-    const std::optional<std::string>& description = options_.description ? options_.description : scope.description;
-    const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
-    const plan how{.workers = chosen.workers,
-                   .batch = options_.batch_size.value_or(scope.batch_size.value_or(automatic)),
-                   .read_ahead = ahead ? ahead->batches(chosen.workers) : 2 * static_cast<std::size_t>(chosen.workers),
-                   .description = description ? std::string_view(*description) : std::string_view()};
+    const detail::call_setup call(options_);
+    const detail::selection& chosen = call.chosen;
+    const plan& how = call.how;
 
     sequential_backend in_caller;
     backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
@@ -158,7 +165,7 @@ class Parallel {
     if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && chosen.workers > 1) {
       prepared = who.prepare(how, slots.ready());
     }
-    detail::slot_jobs<Slots> work(facts, slots, traits.shares_memory);
+    detail::slot_jobs<Slots> work(call.facts, slots, traits.shares_memory);
     prepared.reset();
     if (!traits.shares_memory) {
       if (const result_transport home = work.transport(); !home.possible()) throw not_transportable(home.type_name, home.obstacle);

@@ -22,10 +22,10 @@ namespace manyhands::detail {
 
 /// How many tasks a worker takes at a time, so that a batch lasts about as long as it is meant to.
 ///
-/// Starts with one task and grows eightfold at most: the first tasks of a call tell little about the next.
+/// Starts with one task, or what is known better, and grows eightfold at most: the first tasks of a call tell little about the next.
 class adaptive_batch {
  public:
-  explicit adaptive_batch(std::chrono::nanoseconds target) noexcept : target_(target) {}
+  explicit adaptive_batch(std::chrono::nanoseconds target, std::size_t size = 1) noexcept : target_(target), size_(size) {}
 
   /// Learns that a batch of `tasks` lasted `elapsed`.
   void took(std::size_t tasks, std::chrono::nanoseconds elapsed) noexcept {
@@ -38,7 +38,7 @@ class adaptive_batch {
 
  private:
   std::chrono::nanoseconds target_;
-  std::size_t size_ = 1;
+  std::size_t size_;
 };
 
 /// What a task of one kind takes, as far as earlier calls tell. Any thread may ask and tell at any time.

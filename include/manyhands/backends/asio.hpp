@@ -22,6 +22,7 @@ class executor_backend final : public backend, private outside_helpers {
 
   [[nodiscard]] std::string_view name() const noexcept override { return "asio"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true, .nests = true}; }
+  [[nodiscard]] stream_host streams() noexcept override { return {.how = stream_host::kind::on_team, .outside = this}; }
   void run(jobs& work, const plan& how) override { run_on_team(work, how, how.workers - 1, this); }
 
  private:

@@ -27,6 +27,8 @@ class processes_backend : public backend {
   [[nodiscard]] std::string_view name() const noexcept override { return "processes"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = false}; }
 
+  [[nodiscard]] detail::stream_host streams() noexcept override { return {.how = detail::stream_host::kind::in_processes}; }
+
   /// Throws `not_transportable` where results cannot travel, and `std::system_error` where not one worker can be started; no task has run
   /// then. Leaves no process and no descriptor behind, however it ends.
   void run(jobs& work, const plan& how) override {

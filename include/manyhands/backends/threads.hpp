@@ -25,6 +25,7 @@ class threads_backend final : public backend {
     const std::size_t workers = std::min({static_cast<std::size_t>(how.workers), tasks, detail::crew::processors()});
     return workers > 1 ? std::make_shared<detail::expected_team>(static_cast<int>(workers) - 1) : nullptr;
   }
+  [[nodiscard]] detail::stream_host streams() noexcept override { return {.how = detail::stream_host::kind::on_team}; }
   void run(jobs& work, const plan& how) override { detail::run_on_team(work, how, how.workers - (work.complete() ? 1 : 0)); }
 };
 

@@ -5,10 +5,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <manyhands/backend.hpp>
@@ -23,29 +25,26 @@ namespace manyhands::detail {
 
 /// One call on worker processes: hears what they say, tells the supervisor, and does what that wants. All of it in the calling thread.
 class forked_call {
+  using milliseconds = std::chrono::milliseconds;
+
  public:
-  /// Throws `std::system_error` where the system has no descriptor or memory left.
-  forked_call(jobs& work, const plan& how, std::size_t result_size)
+  /// `seats` are the numbers of its workers, where they are not 0, 1, 2 and so on. Throws `std::system_error` where the system has no
+  /// descriptor or memory left.
+  forked_call(jobs& work, const plan& how, std::size_t result_size, std::vector<int> seats = {})
       : work_(work),
         supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known()),
         intake_(work, supervisor_, result_size),
         links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
-        polled_(links_.size() + 1) {}
+        polled_(links_.size() + 1),
+        seats_(std::move(seats)) {}
 
   /// Returns once all tasks that somebody wants are settled and no worker is left. Throws only before the first task is handed out.
   void run() {
     try {
-      for (;;) {
-        supervisor_.looked_around();
-        for (std::size_t number = 0; number < links_.size(); ++number) hear(number);
-        heed_limit();
-        while (const std::optional<action> wanted = supervisor_.next()) {
-          perform(*wanted);
-          heed_limit();
-        }
-        if (supervisor_.is_broken()) give_up();
-        if (supervisor_.is_finished()) break;
-        sleep(most_sleep());
+      while (step()) {
+        const milliseconds most = falls_asleep();
+        wait_for_any(polled_, most);
+        wakes_up();
       }
     } catch (...) {
       if (!handed_out_) throw;
@@ -54,8 +53,95 @@ class forked_call {
     end();
   }
 
+  // --- the same bit by bit, for who has several at a time: `step` until it is false, with pauses, then `end`
+
+  /// Hears what workers say and does all that can be done at once. False once no task that somebody wants is left. Throws like `run`, and
+  /// also where it cannot go on.
+  bool step() {
+    supervisor_.looked_around();
+    for (std::size_t number = 0; number < links_.size(); ++number) hear(number);
+    heed_limit();
+    while (const std::optional<action> wanted = supervisor_.next()) {
+      perform(*wanted);
+      heed_limit();
+    }
+    if (supervisor_.is_broken()) give_up();
+    return !supervisor_.is_finished();
+  }
+  /// Has workers say from now on when there is something to hear: then one of `polled` is ready. Gives the longest time to wait for it.
+  [[nodiscard]] milliseconds falls_asleep() {
+    milliseconds at_most = most_sleep();
+    for (std::size_t number = 0; number < links_.size(); ++number) {
+      const worker_link& link = links_[number];
+      polled_[number] = {link.runs() ? link.process().fd() : -1, POLLIN, 0};
+      if (!link.runs()) continue;
+      link.board().caller_sleeps();
+      // What it said before it knew that we sleep, it did not ring for.
+      if (!ending_ && !link.is_corrupt && !link.was_ended && link.has_news()) at_most = milliseconds(0);
+    }
+    polled_.back() = {bell_.fd(), POLLIN, 0};
+    return at_most;
+  }
+  [[nodiscard]] std::vector<pollfd>& polled() noexcept { return polled_; }
+  void wakes_up() noexcept {
+    if (polled_.back().revents != 0) bell_.silence();
+    for (const worker_link& link : links_) {
+      if (link.runs()) link.board().caller_wakes();
+    }
+  }
+  /// Lets workers go for which there will be no more work, and gives their seats to others.
+  void retire_idle(std::vector<int>& seats) {
+    for (std::size_t number = 0; number < links_.size(); ++number) {
+      worker_link& link = links_[number];
+      if (!link.runs() || seats_[number] == no_seat || work_.waiting() > 0 || !supervisor_.can_spare(static_cast<int>(number))) continue;
+      supervisor_.doomed(static_cast<int>(number));
+      link.was_ended = true;
+      link.board().dismiss();
+      seats.push_back(std::exchange(seats_[number], no_seat));
+    }
+  }
+  /// Gives the seats of all its workers to others. After `end`.
+  void leave_seats(std::vector<int>& seats) {
+    std::copy_if(seats_.begin(), seats_.end(), std::back_inserter(seats), [](int seat) { return seat != no_seat; });
+    seats_.clear();
+  }
+
+  /// Ends all workers. Those that have done what was wanted write out what they printed; the others are at what nobody wants.
+  void end() noexcept {
+    ending_ = true;
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    const std::size_t limit = work_.limit();
+    for (worker_link& link : links_) {
+      if (!link.runs()) continue;
+      const std::size_t task = link.board().running();
+      // A wanted task that seems to run has left its result, and is about to say so.
+      if (link.board().is_ready() && !link.is_corrupt && (task == no_index || task < limit)) {
+        link.board().dismiss();
+      } else {
+        link.kill();
+      }
+    }
+    for (;;) {
+      bool all_gone = true;
+      const bool late = std::chrono::steady_clock::now() > patience;
+      for (worker_link& link : links_) {
+        if (!link.runs() || link.try_collect()) continue;
+        all_gone = false;
+        const std::size_t task = link.board().running();
+        const bool began_late = task != no_index && task >= limit;  // before it could see the limit
+        // One that writes its output may take its time: somebody may read it slowly. One that does not even begin to has lost its mind.
+        if (began_late || (late && !link.board().is_leaving())) link.kill();
+      }
+      if (all_gone) return;
+      const milliseconds most = falls_asleep();
+      wait_for_any(polled_, most);
+      wakes_up();
+    }
+  }
+
  private:
-  using milliseconds = std::chrono::milliseconds;
+  // Whose worker was let go.
+  static constexpr int no_seat = -1;
 
   // --- what workers say
 
@@ -92,7 +178,8 @@ class forked_call {
     }
     last_status_ = status;
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {
-      work_.fail(*lost, std::make_exception_ptr(worker_lost(*lost, static_cast<int>(number), status.signal, status.code)));
+      const int seat = seats_.empty() ? static_cast<int>(number) : seats_[number];
+      work_.fail(*lost, std::make_exception_ptr(worker_lost(work_.index_in_call(*lost), seat, status.signal, status.code)));
     }
   }
 
@@ -131,7 +218,7 @@ class forked_call {
     for (int attempt = 1;; ++attempt) {
       try {
         flush_standard_streams();
-        link.start(work_, number, parent_, intake_.places(), bell_, links_);
+        link.start(work_, seat_for(number), parent_, intake_.places(), bell_, links_);
         link.board().limit(limit_);
         supervisor_.started(number);
         return;
@@ -181,7 +268,16 @@ class forked_call {
     heed_limit();
   }
 
-  // --- waiting and ending
+  /// The number that a worker goes by: that of the one whose place it takes.
+  [[nodiscard]] int seat_for(int number) noexcept {
+    if (seats_.empty()) return number;
+    int& mine = seats_[static_cast<std::size_t>(number)];
+    // That of a worker that was let go is somebody else's by now, but then one has died that has left its own.
+    for (std::size_t other = 0; mine == no_seat && other < links_.size(); ++other) {
+      if (!links_[other].runs()) std::swap(mine, seats_[other]);
+    }
+    return mine;
+  }
 
   [[nodiscard]] milliseconds most_sleep() {
     // A worker rings for whatever it says, and its end is seen: the longest sleep only bounds the harm where a task has closed its bell.
@@ -194,54 +290,6 @@ class forked_call {
     return silent ? where_ends_are_silent : longest;
   }
 
-  void sleep(milliseconds at_most) {
-    for (std::size_t number = 0; number < links_.size(); ++number) {
-      const worker_link& link = links_[number];
-      polled_[number] = {link.runs() ? link.process().fd() : -1, POLLIN, 0};
-      if (!link.runs()) continue;
-      link.board().caller_sleeps();
-      // What it said before it knew that we sleep, it did not ring for.
-      if (!ending_ && !link.is_corrupt && !link.was_ended && link.has_news()) at_most = milliseconds(0);
-    }
-    polled_.back() = {bell_.fd(), POLLIN, 0};
-    wait_for_any(polled_, at_most);
-    if (polled_.back().revents != 0) bell_.silence();
-    for (const worker_link& link : links_) {
-      if (link.runs()) link.board().caller_wakes();
-    }
-  }
-
-  /// Ends all workers. Those that have done what was wanted write out what they printed; the others are at what nobody wants.
-  void end() noexcept {
-    ending_ = true;
-    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-    const std::size_t limit = work_.limit();
-    for (worker_link& link : links_) {
-      if (!link.runs()) continue;
-      const std::size_t task = link.board().running();
-      // A wanted task that seems to run has left its result, and is about to say so.
-      if (link.board().is_ready() && !link.is_corrupt && (task == no_index || task < limit)) {
-        link.board().dismiss();
-      } else {
-        link.kill();
-      }
-    }
-    for (;;) {
-      bool all_gone = true;
-      const bool late = std::chrono::steady_clock::now() > patience;
-      for (worker_link& link : links_) {
-        if (!link.runs() || link.try_collect()) continue;
-        all_gone = false;
-        const std::size_t task = link.board().running();
-        const bool began_late = task != no_index && task >= limit;  // before it could see the limit
-        // One that writes its output may take its time: somebody may read it slowly. One that does not even begin to has lost its mind.
-        if (began_late || (late && !link.board().is_leaving())) link.kill();
-      }
-      if (all_gone) return;
-      sleep(most_sleep());
-    }
-  }
-
   jobs& work_;
   const parent_facts parent_;
   const shared_inner_limit inner_{work_.facts().inner};  // OpenBLAS starts threads in every child that has to lower the number itself
@@ -250,6 +298,7 @@ class forked_call {
   result_intake intake_;
   std::vector<worker_link> links_;
   std::vector<pollfd> polled_;  // one a worker, and the bell
+  std::vector<int> seats_;      // the workers' numbers; empty: as they come
   std::size_t limit_ = no_index;
   bool handed_out_ = false;
   bool ending_ = false;  // nothing that a worker says matters any more

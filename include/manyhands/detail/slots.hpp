@@ -142,6 +142,8 @@ class slot_jobs final : public jobs {
     return more;
   }
 
+  /// Lets no task start any more. Not an error: the caller wants no more results.
+  void cancel() noexcept { stop_at(0); }
   /// Throws the call's error, if it has one. To be called when no task runs any more.
   void rethrow() const { errors_.rethrow(); }
 

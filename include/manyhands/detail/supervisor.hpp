@@ -142,6 +142,12 @@ class supervisor {
   [[nodiscard]] bool is_broken() const noexcept {
     return deaths_outside_ >= most_deaths_outside || deaths_without_progress_ >= most_deaths_without_progress;
   }
+  /// True where a worker has nothing to do and, where nothing more is to be fetched, there will be nothing for it unless another one dies.
+  [[nodiscard]] bool can_spare(int number) const noexcept {
+    const worker& who = at(number);
+    return who.life == state::ready && who.given.ranges().empty() && todo_.empty() &&
+           !any([](const worker& each) { return each.given.unfinished() > 1; });
+  }
   /// True while there is a worker that can be given tasks.
   [[nodiscard]] bool has_workers() const noexcept { return any(is_alive); }
   /// True while a worker may be at a task that nobody wants, and `cut_short` did not meet it there.

@@ -19,9 +19,26 @@
 #include <manyhands/detail/quiet_calls.hpp>
 #include <manyhands/detail/splittable_range.hpp>
 #include <manyhands/detail/team_call.hpp>
+#include <manyhands/errors.hpp>
 #include <manyhands/schedule.hpp>
 
 namespace manyhands::detail {
+
+/// What the consumer of a stream waits for.
+class stream_goal {
+ public:
+  stream_goal() = default;
+  stream_goal(const stream_goal&) = delete;
+  stream_goal& operator=(const stream_goal&) = delete;
+
+  /// Whether it need not wait any more: there is a result, or none will come. Any lock may be held.
+  [[nodiscard]] virtual bool is_reached() const noexcept = 0;
+  /// From now on, until `expects(false)`, a result that comes wakes.
+  virtual void expects(bool any) noexcept = 0;
+
+ protected:
+  ~stream_goal() = default;
+};
 
 /// The threads of one outermost call and all calls nested in it: they never are more than its `n_jobs`. Lives in the frame of that call.
 ///
@@ -40,15 +57,64 @@ class team final : public employer {
   void run(team_call& call) {
     if (call.in_parts) {
       run_in_parts(call);
-      return;
-    }
-    std::unique_lock lock(crew_.mutex());
-    if (call.work.complete()) {
-      publish(call);
-      finish(call, lock);
     } else {
-      read(call, lock);
+      std::unique_lock lock(crew_.mutex());
+      if (call.work.complete()) {
+        publish(call);
+        finish(call, lock);
+      } else {
+        read(call, lock);
+      }
     }
+    if (call.streams.load(std::memory_order_relaxed) != 0) {
+      std::unique_lock lock(crew_.mutex());
+      close_streams_inside(call, lock);
+    }
+  }
+
+  // --- a call whose results are taken while it goes on; all in one thread at a time, but not always the same
+
+  /// Lets helpers have the tasks that are waiting.
+  void open_stream(team_call& call) noexcept {
+    const std::lock_guard lock(crew_.mutex());
+    if (call.parent != nullptr) call.parent->streams.fetch_add(1, std::memory_order_relaxed);
+    publish(call);
+  }
+  /// More tasks were read.
+  static void feed_stream(team_call& call) noexcept {
+    // Those who are in the call look for more before they leave. The fence belongs to that of who leaves.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const int most = static_cast<int>(call.seats()) - (call.caller_works ? 1 : 0);
+    if (call.helpers.load(std::memory_order_relaxed) >= most) return;
+    const std::lock_guard lock(crew::get().mutex());
+    if (!call.stream->closed && !call.stream->given_up) call.squad.rouse(std::min(call.seats(), call.work.waiting()));
+  }
+  /// Does something that brings the goal nearer, or waits for a while.
+  static void attend_stream(team_call& call, stream_goal& goal) noexcept {
+    crew& all = crew::get();
+    std::unique_lock lock(all.mutex());
+    if (call.stream->closed || call.stream->given_up) return;
+    ++call.stream->attending;
+    call.squad.attend(call, goal, lock);
+    --call.stream->attending;
+    if (call.stream->given_up) call.squad.tell_sleepers();
+  }
+  /// Waits until nothing of the call runs any more, and closes it: it may be called again.
+  static void close_stream(team_call& call) noexcept {
+    crew& all = crew::get();
+    std::unique_lock lock(all.mutex());
+    while (call.stream->given_up && !call.stream->closed) {
+      lock.unlock();
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+      lock.lock();
+    }
+    if (call.stream->closed) return;
+    ++call.stream->attending;
+    call.squad.finish(call, lock);
+    call.squad.close_streams_inside(call, lock);
+    --call.stream->attending;
+    if (call.stream->given_up) call.squad.tell_sleepers();
+    closed_stream(call);
   }
 
   // --- with the crew's mutex held
@@ -117,6 +183,60 @@ class team final : public employer {
     team_call* outer;
     worker_scope me;
   };
+
+  void attend(team_call& call, stream_goal& goal, std::unique_lock<std::mutex>& lock) noexcept {
+    if (goal.is_reached()) return;
+    const team_call::chance work = look_for_caller(call);
+    if (work.call == &call) {
+      // One batch: the result may have come meanwhile.
+      serve(call, above_caller(call), lock, 1);
+    } else if (work.call != nullptr) {
+      serve_as_helper(*work.call, &call, lock);
+    } else {
+      const std::uint64_t before = crew_.news();
+      lock.unlock();
+      const bool comes = spin_until(work.later ? crew::polling_time : spinning_time,
+                                    [&] { return goal.is_reached() || (call.caller_works && crew_.news() != before); });
+      if (!comes && !work.later) {
+        goal.expects(true);
+        lock.lock();
+        if (!goal.is_reached() && !(call.caller_works && crew_.news() != before) && !call.stream->given_up) sleep(lock);
+        goal.expects(false);
+        return;
+      }
+      lock.lock();
+    }
+  }
+  static void closed_stream(team_call& call) noexcept {
+    call.stream->closed = true;
+    if (call.parent != nullptr) call.parent->streams.fetch_sub(1, std::memory_order_relaxed);
+  }
+  /// Ends the streams that tasks of a call have made and left behind: their team and the calls around them are about to go.
+  void close_streams_inside(team_call& call, std::unique_lock<std::mutex>& lock) noexcept {
+    if (call.streams.load(std::memory_order_relaxed) == 0) return;
+    for (;;) {
+      team_call* left = newest_;
+      while (left != nullptr && left->parent != &call) left = left->older;
+      if (left == nullptr) break;
+      if (!left->stream->given_up) {
+        left->stream->given_up = true;
+        left->work.abort(std::make_exception_ptr(error("a generator that a task had made was used after that task's call had ended")));
+        tell_sleepers();
+      }
+      if (left->stream->attending > 0) {
+        sleep(lock);  // its consumer leaves, and may have closed it by then
+        continue;
+      }
+      finish(*left, lock);
+      close_streams_inside(*left, lock);
+      closed_stream(*left);
+    }
+    // A consumer may have called helpers for it meanwhile.
+    if (call.parent == nullptr) {
+      crew_.open(*this);
+      crew_.close(*this);
+    }
+  }
 
   /// Runs a call whose input is complete: alone at first if it seems to be short.
   void run_in_parts(team_call& call) noexcept {
@@ -214,13 +334,7 @@ class team final : public employer {
   void finish(team_call& call, std::unique_lock<std::mutex>& lock) noexcept {
     bool may_sleep = false;
     while (call.helpers.load(std::memory_order_relaxed) > 0 || call.has_tasks()) {
-      team_call::chance work;
-      if (may_work(call) && call.has_room(above_caller(call))) work = call.look(clock::now());
-      if (work.call == nullptr && call.caller_works) {
-        const bool later = work.later;
-        work = find(&call);
-        work.later = work.later || later;
-      }
+      const team_call::chance work = look_for_caller(call);
       if (work.call == &call) {
         serve(call, above_caller(call), lock, no_index);
       } else if (work.call != nullptr) {
@@ -245,6 +359,17 @@ class team final : public employer {
     if (call.parent == nullptr) crew_.close(*this);
   }
 
+  /// Something to do for the call's own caller: in the call, or in those below it that others wait for.
+  team_call::chance look_for_caller(team_call& call) noexcept {
+    team_call::chance work;
+    if (may_work(call) && call.has_room(above_caller(call))) work = call.look(clock::now());
+    if (work.call == nullptr && call.caller_works) {
+      const bool later = work.later;
+      work = find(&call);
+      work.later = work.later || later;
+    }
+    return work;
+  }
   /// Something to do in any open call below `above`, the newest first: callers deep down wait for it.
   team_call::chance find(const team_call* above) noexcept {
     bool later = false;
@@ -274,14 +399,16 @@ class team final : public employer {
     call.helpers.fetch_add(1, std::memory_order_relaxed);
     serve(call, above, lock, no_index);
     const int left = call.helpers.fetch_sub(1, std::memory_order_relaxed) - 1;
-    if (left == 0 || call.window != nullptr) tell_sleepers();
+    if (left == 0 || call.grows()) tell_sleepers();
+    // Who feeds a stream sees that this thread has left, or it will see what was fed.
+    if (call.stream != nullptr) std::atomic_thread_fence(std::memory_order_seq_cst);
   }
 
   /// Asks for more helpers if one that comes leaves tasks to others: each wakes two, and they come faster than if one woke all.
   void call_others(team_call& call, const team_call::seat& mine) noexcept {
     if (call.in_parts) {
       if (call.has_tasks_besides(&mine)) rouse(2);
-    } else if (const std::size_t waiting = call.work.waiting(); call.window != nullptr && waiting > 1) {
+    } else if (const std::size_t waiting = call.work.waiting(); call.grows() && waiting > 1) {
       rouse(waiting - 1);
     }
   }
@@ -338,6 +465,11 @@ inline void team_call::report(index_range finished, std::size_t next_batch) noex
     work.abort(std::current_exception());  // which ends the reading
   }
   batch_hint = next_batch;
+  squad.tell_sleepers();
+}
+
+inline void team_call::tell_of_the_end() noexcept {
+  const std::lock_guard lock(crew::get().mutex());
   squad.tell_sleepers();
 }
 

@@ -190,6 +190,18 @@ class team_call final : public quiet_call {
   read_ahead* window = nullptr;
   /// What the last batch says of a good size for the next.
   std::size_t batch_hint = 1;
+  /// A call whose results are taken one by one while it goes on: what becomes of it, and what the last batch says there. It has no window.
+  struct stream_life {
+    std::atomic<std::size_t> batch_hint{1};  // written by any worker, with or without the mutex
+    int attending = 0;                       // threads that are in the call for its consumer
+    bool given_up = false;                   // the call around it ends, and is about to close it
+    bool closed = false;                     // the team has done with it, and may be gone
+  };
+  stream_life* stream = nullptr;  // set before the first worker comes, and constant
+  /// Streams that were made in tasks of this call and are not closed. Changed with the mutex held.
+  std::atomic<int> streams = 0;
+  /// Whether more tasks may come while workers are here.
+  [[nodiscard]] bool grows() const noexcept { return window != nullptr || stream != nullptr; }
   /// Whether helpers can find it.
   bool known = false;
   /// Of all calls that helpers can find, the one that was made before.
@@ -205,7 +217,7 @@ class team_call final : public quiet_call {
   }
 
   void run_batches(seat& mine, std::size_t most_batches) noexcept {
-    adaptive_batch size(read_batch_time);
+    adaptive_batch size(read_batch_time, stream != nullptr ? stream->batch_hint.load(std::memory_order_relaxed) : 1);
     clock::time_point now = clock::now();
     for (; most_batches > 0; --most_batches) {
       mine.choosing.store(true, std::memory_order_relaxed);
@@ -230,12 +242,23 @@ class team_call final : public quiet_call {
       const clock::time_point then = std::exchange(now, clock::now());
       size.took(done, now - then);
       // What others took of the batch they report themselves.
-      if (window != nullptr) report({first, first + done}, size.size());
+      if (window != nullptr) {
+        report({first, first + done}, size.size());
+      } else if (stream != nullptr) {
+        stream->batch_hint.store(size.size(), std::memory_order_relaxed);
+        if (work.stopped()) {
+          tell_of_the_end();
+        } else if (work.cost() != nullptr) {
+          work.cost()->learn(done, now - then);
+        }
+      }
     }
     mine.choosing.store(false, std::memory_order_relaxed);
   }
   /// Moves the window of the reader.
   void report(index_range finished, std::size_t next_batch) noexcept;
+  /// Lets a stream's consumer see that the call was stopped.
+  void tell_of_the_end() noexcept;
   [[nodiscard]] std::size_t batch_after(const adaptive_batch& size) const noexcept {
     if (!how.batch.is_automatic()) return how.batch.count();
     return std::min(size.size(), fair_share(work.waiting(), how.workers));

@@ -1,0 +1,315 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <new>
+#include <optional>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+
+#include <manyhands/backend.hpp>
+#include <manyhands/detail/block_table.hpp>
+#include <manyhands/detail/input.hpp>
+#include <manyhands/detail/results.hpp>
+#include <manyhands/detail/stream_watch.hpp>
+#include <manyhands/indexed.hpp>
+#include <manyhands/outcome.hpp>
+#include <manyhands/task.hpp>
+
+namespace manyhands::detail {
+
+/// What a generator gives for a task that returns `Result`. For `void` in input order that is the index.
+template <class Result, bool ordered>
+struct stream_element {
+  using type = indexed<kept_result<Result>>;
+};
+template <class Result>
+struct stream_element<Result, true> {
+  using type = kept_result<Result>;
+};
+template <>
+struct stream_element<void, true> {
+  using type = std::size_t;
+};
+template <>
+struct stream_element<void, false> {
+  using type = indexed<void>;
+};
+
+/// The tasks of a range from the oldest one that was not consumed on, beside their results. Memory grows with the number of these.
+///
+/// The consumer reads, and takes results; workers run tasks in between, each index once.
+template <class Range, bool ordered>
+class stream_slots {
+  static constexpr bool looks_up = indexable<std::remove_cv_t<Range>>;
+  using reference = std::ranges::range_reference_t<Range>;
+  using element_type = std::conditional_t<looks_up, reference, element_of<Range>>;
+  using result = result_of<element_type>;
+  // As in `stored_input`: what stays where it is in the range is referred to, others are taken.
+  static constexpr bool refers = std::is_lvalue_reference_v<element_type>;
+  using task = std::conditional_t<refers, std::remove_reference_t<element_type>*, std::remove_reference_t<element_type>>;
+
+ public:
+  using element = typename stream_element<result, ordered>::type;
+  static constexpr bool keeps_errors = false;
+  static constexpr bool reads_at_once = looks_up;
+
+  /// The range lives as long as this.
+  explicit stream_slots(Range& range) : range_(range) {}
+  stream_slots(const stream_slots&) = delete;
+  stream_slots& operator=(const stream_slots&) = delete;
+  ~stream_slots() {
+    for (std::size_t number = blocks_.begin(); number != blocks_.end(); ++number) {
+      if (block* const each = blocks_.find(number)) clear(*each, number);
+    }
+  }
+
+  // --- as slot_jobs wants them
+
+  [[nodiscard]] std::size_t ready() const noexcept { return ready_; }
+  [[nodiscard]] bool complete() const noexcept { return false; }
+  void make_room(std::size_t) noexcept {}
+  bool read(std::size_t most) {
+    if constexpr (looks_up) {
+      if (!opened_) {
+        at_ = std::ranges::begin(range_);
+        size_ = static_cast<std::size_t>(std::ranges::size(range_));
+        opened_ = true;
+      }
+      const std::size_t next = ready_ + std::min(most, size_ - ready_);
+      make_places(next);
+      ready_ = next;
+      return ready_ != size_;
+    } else {
+      for (; most > 0; --most) {
+        if (!at_) {
+          at_.emplace(std::ranges::begin(range_));
+          end_.emplace(std::ranges::end(range_));
+        } else if (stale_) {
+          // Not right after the last element was taken: a single-pass range may block in ++ until there is another one.
+          ++*at_;
+          stale_ = false;
+        }
+        if (*at_ == *end_) return false;
+        make_places(ready_ + 1);
+        block& in = blocks_[ready_ / length];
+        const std::size_t place = ready_ % length;
+        if constexpr (refers) {
+          in.tasks[place].emplace([this] { return std::addressof(**at_); });
+        } else {
+          in.tasks[place].emplace([this]() -> task { return static_cast<task>(element_at<Range>(*at_)); });
+        }
+        stale_ = true;
+        ++ready_;
+      }
+      return true;
+    }
+  }
+
+  void run(std::size_t index) {
+    block& in = blocks_[index / length];
+    put(in, index, [&]() -> decltype(auto) {
+      if constexpr (std::is_lvalue_reference_v<result>) {
+        return std::ref(invoke(in, index));
+      } else {
+        return invoke(in, index);
+      }
+    });
+    arrived(in, index);
+    watch_.arrived(index);
+  }
+  void execute(std::size_t index, writer& bytes) {
+    save_result<result>([&]() -> result { return invoke(blocks_[index / length], index); }, bytes);
+  }
+  void load(std::size_t index, reader& bytes) {
+    block& in = blocks_[index / length];
+    load_result<result>(bytes, [&]<class... Value>(Value&&... value) {
+      put(in, index, [&]() -> decltype(auto) {
+        if constexpr (sizeof...(Value) == 1) return (std::move(value), ...);
+      });
+    });
+    if constexpr (!looks_up) in.tasks[index % length].reset();
+    arrived(in, index);
+  }
+  [[nodiscard]] result_transport transport() const { return transport_of<result>(); }
+
+  // --- the consumer
+
+  [[nodiscard]] stream_watch& watch() noexcept { return watch_; }
+  /// What wakes one that waits for the next result.
+  [[nodiscard]] std::size_t next_arrival() const noexcept { return ordered ? consumed_ : stream_watch::anything; }
+  /// How many results were taken and given up.
+  [[nodiscard]] std::size_t consumed() const noexcept { return consumed_; }
+  /// Whether there is a result to take.
+  [[nodiscard]] bool has_next() const noexcept {
+    if (consumed_ == ready_) return false;
+    if constexpr (ordered) {
+      return blocks_[consumed_ / length].ready[consumed_ % length].load(std::memory_order_acquire) != 0;
+    } else {
+      return arrivals_[consumed_ / arrival_block::length].at(consumed_).load(std::memory_order_acquire) != 0;
+    }
+  }
+  /// Results that lie side by side, the next ones, at most `most` of them: none where the next one is not there.
+  [[nodiscard]] std::pair<element*, element*> next(std::size_t most) noexcept {
+    if (!has_next()) return {nullptr, nullptr};
+    if constexpr (ordered) {
+      block& in = blocks_[consumed_ / length];
+      const std::size_t first = consumed_ % length;
+      const std::size_t end = first + std::min({most, length - first, ready_ - consumed_});
+      std::size_t last = first + 1;
+      while (last != end && in.ready[last].load(std::memory_order_acquire) != 0) ++last;
+      return {in.at(first), in.at(first) + (last - first)};
+    } else {
+      static_cast<void>(most);
+      const std::size_t index = arrivals_[consumed_ / arrival_block::length].at(consumed_).load(std::memory_order_acquire) - 1;
+      element* const found = blocks_[index / length].at(index % length);
+      return {found, found + 1};
+    }
+  }
+  /// So many of the results that `next` gave were ended by whoever took them.
+  void consume(std::size_t count) noexcept {
+    if constexpr (ordered) {
+      const std::size_t number = consumed_ / length;
+      consumed_ += count;
+      if (consumed_ / length != number) drop(number);
+    } else if (count != 0) {
+      arrival_block& noted = arrivals_[consumed_ / arrival_block::length];
+      const std::size_t index = noted.at(consumed_).load(std::memory_order_relaxed) - 1;
+      block& in = blocks_[index / length];
+      in.ready[index % length].store(0, std::memory_order_relaxed);
+      if (++in.gone == length) drop(index / length);
+      ++consumed_;
+      if (consumed_ % arrival_block::length == 0) arrivals_.drop(consumed_ / arrival_block::length - 1);
+    }
+  }
+
+ private:
+  // A power of two, so that a place is found quickly, and small enough for large results.
+  static constexpr std::size_t length = std::bit_floor(std::clamp<std::size_t>(16384 / sizeof(element), 16, 1024));
+
+  /// A task that waits to be run.
+  class task_place {
+   public:
+    task_place() noexcept {}
+    task_place(const task_place&) = delete;
+    task_place& operator=(const task_place&) = delete;
+    ~task_place() { reset(); }
+
+    template <class Make>
+    void emplace(Make&& make) {
+      ::new (static_cast<void*>(storage_)) task(std::forward<Make>(make)());
+      full_ = true;
+    }
+    [[nodiscard]] task& get() noexcept { return *std::launder(reinterpret_cast<task*>(storage_)); }
+    void reset() noexcept {
+      if (std::exchange(full_, false)) get().~task();
+    }
+
+   private:
+    alignas(task) std::byte storage_[sizeof(task)];
+    bool full_ = false;
+  };
+  struct no_task {};
+
+  struct block {
+    [[nodiscard]] element* at(std::size_t place) noexcept { return reinterpret_cast<element*>(storage) + place; }
+
+    std::array<std::atomic<std::uint8_t>, length> ready{};  // 1: the result is there
+    [[no_unique_address]] std::conditional_t<looks_up, no_task, std::array<task_place, length>> tasks;
+    std::size_t gone = 0;  // results consumed, where that is not in order
+    alignas(element) std::byte storage[length * sizeof(element)];
+  };
+
+  /// Which results came, in order: an index plus one, 0 for none yet.
+  struct arrival_block {
+    static constexpr std::size_t length = 256;
+
+    [[nodiscard]] std::atomic<std::size_t>& at(std::size_t position) noexcept { return indices[position % length]; }
+
+    std::array<std::atomic<std::size_t>, length> indices{};
+  };
+  struct no_arrivals {};
+
+  result invoke(block& in, std::size_t index) {
+    if constexpr (looks_up) {
+      return std::invoke(at_[static_cast<std::ranges::range_difference_t<Range>>(index)]);
+    } else if constexpr (refers) {
+      return std::invoke(*in.tasks[index % length].get());
+    } else {
+      struct finally {
+        task_place& place;
+        ~finally() { place.reset(); }
+      } const last{in.tasks[index % length]};
+      return std::invoke(std::move(last.place.get()));
+    }
+  }
+
+  template <class Make>
+  void put(block& in, std::size_t index, Make&& make) {
+    void* const place = in.storage + index % length * sizeof(element);
+    if constexpr (std::is_void_v<result>) {
+      std::forward<Make>(make)();
+      ::new (place) element{index};
+    } else if constexpr (ordered) {
+      ::new (place) element(std::forward<Make>(make)());
+    } else {
+      ::new (place) element{index, std::forward<Make>(make)()};
+    }
+  }
+  void arrived(block& in, std::size_t index) noexcept {
+    in.ready[index % length].store(1, std::memory_order_release);
+    if constexpr (!ordered) {
+      // Acquire and release: of those that came before, at least one has heard that there is a place for this one.
+      const std::size_t position = arrivals_end_.fetch_add(1, std::memory_order_acq_rel);
+      arrivals_[position / arrival_block::length].at(position).store(index + 1, std::memory_order_release);
+    }
+  }
+
+  void make_places(std::size_t size) {
+    while (blocks_.end() * length < size) {
+      block& added = blocks_.add();
+      for (std::atomic<std::uint8_t>& each : added.ready) each.store(0, std::memory_order_relaxed);
+      added.gone = 0;
+    }
+    if constexpr (!ordered) {
+      while (arrivals_.end() * arrival_block::length < size) {
+        for (std::atomic<std::size_t>& each : arrivals_.add().indices) each.store(0, std::memory_order_relaxed);
+      }
+    }
+  }
+  void drop(std::size_t number) noexcept { blocks_.drop(number); }
+  /// Ends what is left in a block.
+  void clear(block& in, std::size_t number) noexcept {
+    for (std::size_t place = 0; place != length; ++place) {
+      if constexpr (ordered) {
+        if (number * length + place < consumed_) continue;
+      }
+      if (in.ready[place].load(std::memory_order_relaxed) != 0) in.at(place)->~element();
+    }
+  }
+
+  Range& range_;
+  // Indexed ranges are looked up by workers: set before the first one hears of a task.
+  std::conditional_t<looks_up, std::ranges::iterator_t<Range>, std::optional<std::ranges::iterator_t<Range>>> at_{};
+  std::optional<std::ranges::sentinel_t<Range>> end_;
+  std::size_t size_ = 0;
+  bool opened_ = false;
+  bool stale_ = false;
+  std::size_t ready_ = 0;
+  std::size_t consumed_ = 0;
+  block_table<block> blocks_;
+  [[no_unique_address]] std::conditional_t<ordered, no_arrivals, block_table<arrival_block>> arrivals_;
+  alignas(cache_line) std::atomic<std::size_t> arrivals_end_{0};
+  stream_watch watch_;
+};
+
+}  // namespace manyhands::detail
