@@ -89,6 +89,8 @@ class forked_call {
       if (link.runs()) link.board().caller_wakes();
     }
   }
+  /// What its workers have done up to now.
+  [[nodiscard]] supervisor::work_done timed() const noexcept { return supervisor_.timed(); }
   /// Lets workers go for which there will be no more work, and gives their seats to others.
   void retire_idle(std::vector<int>& seats) {
     for (std::size_t number = 0; number < links_.size(); ++number) {

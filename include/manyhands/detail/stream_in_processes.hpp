@@ -40,8 +40,6 @@ class stream_in_processes final : public stream_driver {
   }
 
  private:
-  using clock = std::chrono::steady_clock;
-
   /// Workers that were forked at one time, for tasks that had been read by then.
   struct group {
     group(jobs& whole, index_range tasks, const plan& options, std::size_t result_size, std::vector<int> its_seats)
@@ -50,7 +48,6 @@ class stream_in_processes final : public stream_driver {
     part_of_jobs part;
     plan how;
     forked_call call;
-    clock::time_point begin = clock::now();
   };
 
   /// Does all that can be done at once.
@@ -85,8 +82,7 @@ class stream_in_processes final : public stream_driver {
     ended.call.end();
     ended.call.leave_seats(free_seats_);
     std::sort(free_seats_.rbegin(), free_seats_.rend());
-    const auto workers = static_cast<std::size_t>(ended.how.workers);
-    pace_.took(std::max<std::size_t>(ended.part.known() / workers, 1), clock::now() - ended.begin);
+    if (const supervisor::work_done done = ended.call.timed(); done.tasks != 0) pace_.took(done.tasks, done.elapsed);
     groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(at));
   }
   bool start_workers() {
@@ -146,7 +142,7 @@ class stream_in_processes final : public stream_driver {
   std::vector<int> free_seats_;  // numbers of workers that nobody has, the lowest last
   std::vector<std::unique_ptr<group>> groups_;
   std::vector<pollfd> polled_;
-  // A fork, and all that belongs to it, takes some tenths of a millisecond.
+  // By the time that workers take for the tasks: to fork one takes some tenths of a millisecond, and much longer beside other load.
   adaptive_batch pace_{std::chrono::milliseconds(5)};
 };
 

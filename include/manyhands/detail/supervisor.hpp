@@ -79,7 +79,11 @@ class supervisor {
   /// The worker says that it is through with its oldest range, and took so long. False where that cannot be.
   [[nodiscard]] bool range_finished(int number, std::chrono::nanoseconds elapsed) {
     const auto oldest = at(number).given.finish_oldest(limit_);
-    if (oldest && oldest->done != oldest->first) pace_.took(oldest->done - oldest->first, elapsed);
+    if (oldest && oldest->done != oldest->first) {
+      pace_.took(oldest->done - oldest->first, elapsed);
+      timed_.tasks += oldest->done - oldest->first;
+      timed_.elapsed += elapsed;
+    }
     return oldest.has_value();
   }
   /// These tasks, the last ones of range `range_number`, are the worker's no more. Empty where there was nothing to take.
@@ -142,6 +146,12 @@ class supervisor {
   [[nodiscard]] bool is_broken() const noexcept {
     return deaths_outside_ >= most_deaths_outside || deaths_without_progress_ >= most_deaths_without_progress;
   }
+  /// What workers have done, and how long it took all of them together.
+  struct work_done {
+    std::size_t tasks = 0;
+    std::chrono::nanoseconds elapsed{0};
+  };
+  [[nodiscard]] work_done timed() const noexcept { return timed_; }
   /// True where a worker has nothing to do and, where nothing more is to be fetched, there will be nothing for it unless another one dies.
   [[nodiscard]] bool can_spare(int number) const noexcept {
     const worker& who = at(number);
@@ -266,6 +276,7 @@ class supervisor {
   batch_size batch_;
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();
+  work_done timed_ = {};
   std::deque<index_range> todo_;  // fetched or taken back, and nobody's
   std::size_t fetched_ = 0;       // the tasks below it were fetched
   bool dry_ = false;              // the call had no more tasks to hand out
