@@ -138,14 +138,18 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
 
   /// Reads as far ahead as the call permits, but no more than a batch where there is a result to give.
   void read_ahead() {
-    for (std::size_t read = 0; !work_->complete() && !work_->stopped() && (read < batch() || !slots_.has_next());) {
+    const std::size_t enough = call_.how.read_ahead == no_index ? no_index : batch();
+    bool fed = true;
+    for (std::size_t read = 0; !work_->complete() && !work_->stopped() && (read < enough || !slots_.has_next());) {
       const std::size_t room = free_places();
-      if (room == 0) return;
+      if (room == 0) break;
       const std::size_t before = work_->known();
       static_cast<void>(work_->read(slots::reads_at_once ? room : 1));
       read += work_->known() - before;
-      if (work_->known() != before) driver_->feed();
+      fed = false;
+      driver_->feed(true);
     }
+    if (!fed) driver_->feed(false);
   }
   [[nodiscard]] std::size_t free_places() const noexcept {
     if (!driver_->is_eager()) return work_->known() == slots_.consumed() ? 1 : 0;

@@ -59,7 +59,7 @@ class call_errors {
 
 /// One call's jobs: tasks and results in a `Slots`, which says how one task runs, and here everything that is the same for all calls.
 ///
-/// `Slots` has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
+/// `Slots` may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws. It has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
 /// `keeps_errors` and, where that is true, `keep_error(i, error)`.
 template <class Slots>
 class slot_jobs final : public jobs {
@@ -186,9 +186,13 @@ class slot_jobs final : public jobs {
     std::size_t index = first;
     const std::size_t end = first + strip;
     try {
-      for (; index != end; ++index) {
-        here.task = index;
-        slots_.run(index);
+      if constexpr (requires { slots_.run_strip(index, end); }) {
+        slots_.run_strip(index, end);
+      } else {
+        for (; index != end; ++index) {
+          here.task = index;
+          slots_.run(index);
+        }
       }
       first = end;
       return true;

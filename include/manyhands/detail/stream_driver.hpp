@@ -28,8 +28,8 @@ class stream_driver {
   [[nodiscard]] virtual bool is_eager() const noexcept { return true; }
   /// How many tasks a batch seems to be good for; only asked where the call does not say it.
   [[nodiscard]] virtual std::size_t batch() const noexcept = 0;
-  /// More tasks were read: lets workers have them. Does not wait.
-  virtual void feed() noexcept = 0;
+  /// More tasks were read: lets workers have them. Does not wait. With `more` the next one is read at once, and may be long in coming.
+  virtual void feed(bool more) noexcept = 0;
   /// Runs a task, or waits, for a while or until the goal is reached.
   virtual void attend(stream_goal& goal) noexcept = 0;
   /// Waits until no task runs any more, and lets go of the workers. All that is still to be run is run. Any number of times.
@@ -43,7 +43,7 @@ class stream_in_caller final : public stream_driver {
 
   [[nodiscard]] bool is_eager() const noexcept override { return false; }
   [[nodiscard]] std::size_t batch() const noexcept override { return 1; }
-  void feed() noexcept override {}
+  void feed(bool) noexcept override {}
   void attend(stream_goal&) noexcept override {
     const worker_scope me(work_, 0, first_time_);
     first_time_ = false;
@@ -70,8 +70,8 @@ class stream_on_team final : public stream_driver, private stream_waker {
   }
 
   [[nodiscard]] std::size_t batch() const noexcept override { return life_.batch_hint.load(std::memory_order_relaxed); }
-  void feed() noexcept override {
-    if (is_here()) team::feed_stream(*call_);
+  void feed(bool more) noexcept override {
+    if (more && is_here()) team::feed_stream(*call_);
   }
   void attend(stream_goal& goal) noexcept override {
     if (is_here()) team::attend_stream(*call_, goal);
@@ -145,8 +145,12 @@ class stream_in_turns final : public stream_driver {
   stream_in_turns(jobs& work, const plan& how, backend& who) : work_(work), how_(how), who_(who) {}
 
   [[nodiscard]] std::size_t batch() const noexcept override { return pace_.size(); }
-  void feed() noexcept override {}
-  void attend(stream_goal&) noexcept override {
+  void feed(bool) noexcept override {}
+  void attend(stream_goal&) noexcept override { run_waiting(); }
+  void close() noexcept override { run_waiting(); }
+
+ private:
+  void run_waiting() noexcept {
     const index_range tasks = work_.next(no_index);
     if (!tasks) return;
     part_of_jobs part(work_, tasks);
@@ -159,9 +163,7 @@ class stream_in_turns final : public stream_driver {
     }
     pace_.took(tasks.size(), std::chrono::steady_clock::now() - begin);
   }
-  void close() noexcept override {}
 
- private:
   jobs& work_;
   const plan& how_;
   backend& who_;

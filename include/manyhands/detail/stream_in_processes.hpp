@@ -27,7 +27,11 @@ class stream_in_processes final : public stream_driver {
   ~stream_in_processes() override { close(); }
 
   [[nodiscard]] std::size_t batch() const noexcept override { return pace_.size(); }
-  void feed() noexcept override { step(); }
+  void feed(bool more) noexcept override {
+    // Workers that are forked together inherit more, but what is there shall not wait for input that is slow.
+    constexpr std::chrono::milliseconds reading_time(1);
+    if (!more || clock::now() - looked_ > reading_time) step();
+  }
   void attend(stream_goal& goal) noexcept override {
     step();
     if (!goal.is_reached() && !groups_.empty()) sleep();
@@ -40,6 +44,8 @@ class stream_in_processes final : public stream_driver {
   }
 
  private:
+  using clock = std::chrono::steady_clock;
+
   /// Workers that were forked at one time, for tasks that had been read by then.
   struct group {
     group(jobs& whole, index_range tasks, const plan& options, std::size_t result_size, std::vector<int> its_seats)
@@ -52,6 +58,7 @@ class stream_in_processes final : public stream_driver {
 
   /// Does all that can be done at once.
   void step() noexcept {
+    looked_ = clock::now();
     try {
       for (bool again = true; again;) {
         again = false;
@@ -142,6 +149,7 @@ class stream_in_processes final : public stream_driver {
   std::vector<int> free_seats_;  // numbers of workers that nobody has, the lowest last
   std::vector<std::unique_ptr<group>> groups_;
   std::vector<pollfd> polled_;
+  clock::time_point looked_ = clock::now();
   // By the time that workers take for the tasks: to fork one takes some tenths of a millisecond, and much longer beside other load.
   adaptive_batch pace_{std::chrono::milliseconds(5)};
 };

@@ -117,15 +117,29 @@ class stream_slots {
 
   void run(std::size_t index) {
     block& in = blocks_[index / length];
-    put(in, index, [&]() -> decltype(auto) {
-      if constexpr (std::is_lvalue_reference_v<result>) {
-        return std::ref(invoke(in, index));
-      } else {
-        return invoke(in, index);
-      }
-    });
+    run_in(in, index);
     arrived(in, index);
-    watch_.arrived(index);
+    watch_.arrived(index, index + 1);
+  }
+  /// Tasks that take next to nothing: their results come together.
+  void run_strip(std::size_t& index, std::size_t end) {
+    while (index != end) {
+      block& in = blocks_[index / length];
+      struct finally {
+        ~finally() {
+          for (std::size_t each = first; each != index; ++each) self.arrived(in, each);
+          self.watch_.arrived(first, index);
+        }
+        stream_slots& self;
+        block& in;
+        std::size_t& index;
+        const std::size_t first = index;
+      } const last{*this, in, index};
+      for (const std::size_t stop = std::min(end, (index / length + 1) * length); index != stop; ++index) {
+        here.task = index;
+        run_in(in, index);
+      }
+    }
   }
   void execute(std::size_t index, writer& bytes) {
     save_result<result>([&]() -> result { return invoke(blocks_[index / length], index); }, bytes);
@@ -239,6 +253,15 @@ class stream_slots {
   };
   struct no_arrivals {};
 
+  void run_in(block& in, std::size_t index) {
+    put(in, index, [&]() -> decltype(auto) {
+      if constexpr (std::is_lvalue_reference_v<result>) {
+        return std::ref(invoke(in, index));
+      } else {
+        return invoke(in, index);
+      }
+    });
+  }
   result invoke(block& in, std::size_t index) {
     if constexpr (looks_up) {
       return std::invoke(at_[static_cast<std::ranges::range_difference_t<Range>>(index)]);

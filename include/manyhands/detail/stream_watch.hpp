@@ -32,15 +32,15 @@ class alignas(cache_line) stream_watch {
 
   // --- a worker
 
-  /// The result of a task was put in its place.
-  void arrived(std::size_t index) noexcept {
+  /// The results of the tasks from `first` up to but not including `last` were put in their places.
+  void arrived(std::size_t first, std::size_t last) noexcept {
     if (asymmetric_) {
       std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
       std::atomic_thread_fence(std::memory_order_seq_cst);
     }
     const std::size_t awaited = awaited_.load(std::memory_order_relaxed);
-    if (awaited != nothing && (awaited == index || awaited == anything)) waker_->wake();
+    if (awaited != nothing && ((awaited >= first && awaited < last) || (awaited == anything && first != last))) waker_->wake();
   }
 
   // --- the one that waits

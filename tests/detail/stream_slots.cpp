@@ -1,0 +1,109 @@
+#include <manyhands/detail/stream_slots.hpp>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <ranges>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include <support/catch.hpp>
+
+using manyhands::delayed;
+using manyhands::detail::stream_slots;
+
+namespace {
+
+/// Takes the next result, which must be there.
+template <class Slots>
+auto taken(Slots& slots) {
+  const auto [first, last] = slots.next(1);
+  REQUIRE(last == first + 1);
+  auto value = std::move(*first);
+  std::destroy_at(first);
+  slots.consume(1);
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("results are there in input order, however they came") {
+  auto tasks = std::views::iota(0, 5) | delayed([](int i) { return std::make_shared<int>(i); });
+  stream_slots<decltype(tasks), true> slots(tasks);
+  REQUIRE(slots.read(4));
+  REQUIRE(slots.ready() == 4);
+  slots.run(1);
+  REQUIRE_FALSE(slots.has_next());
+  slots.run(0);
+  REQUIRE(*taken(slots) == 0);
+  REQUIRE(*taken(slots) == 1);
+  REQUIRE_FALSE(slots.has_next());
+  REQUIRE_FALSE(slots.read(100));
+  REQUIRE(slots.ready() == 5);
+}
+
+TEST_CASE("results are there in the order in which they came") {
+  auto tasks = std::views::iota(0, 5) | delayed([](int i) { return i * 10; });
+  stream_slots<decltype(tasks), false> slots(tasks);
+  static_cast<void>(slots.read(5));
+  for (const std::size_t index : {3, 0, 4}) slots.run(index);
+  for (const std::size_t index : {3, 0, 4}) {
+    const auto one = taken(slots);
+    REQUIRE(one.index == index);
+    REQUIRE(one.value == static_cast<int>(index) * 10);
+  }
+  REQUIRE_FALSE(slots.has_next());
+}
+
+TEST_CASE("a run of results is no longer than was asked for, and ends where one is missing") {
+  auto tasks = std::views::iota(0) | delayed([](int i) { return i; });
+  stream_slots<decltype(tasks), true> slots(tasks);
+  static_cast<void>(slots.read(20));
+  for (const std::size_t index : {0, 1, 2, 3, 5}) slots.run(index);
+  auto [first, last] = slots.next(3);
+  REQUIRE(last - first == 3);
+  slots.consume(3);
+  std::tie(first, last) = slots.next(3);
+  REQUIRE(last - first == 1);
+}
+
+TEST_CASE("a strip of tasks leaves what it has done before one that throws") {
+  auto tasks = std::views::iota(0, 5000) | delayed([](int i) {
+                 if (i == 1500) throw std::runtime_error("no");
+                 return i;
+               });
+  stream_slots<decltype(tasks), true> slots(tasks);
+  static_cast<void>(slots.read(5000));
+  std::size_t index = 0;
+  REQUIRE_THROWS_AS(slots.run_strip(index, 2000), std::runtime_error);
+  REQUIRE(index == 1500);
+  for (int i = 0; i < 1500; ++i) REQUIRE(taken(slots) == i);
+  REQUIRE_FALSE(slots.has_next());
+}
+
+TEST_CASE("results and tasks that nobody took end with the slots, each once") {
+  const auto token = std::make_shared<int>(0);
+  for (const bool ordered : {true, false}) {
+    const auto go = [&]<class Range>(Range tasks) {
+      const auto use = [&](auto& slots) {
+        static_cast<void>(slots.read(3000));
+        for (std::size_t index = 0; index < 2000; ++index) slots.run(index);
+        for (int i = 0; i < 1100; ++i) static_cast<void>(taken(slots));
+      };
+      if (ordered) {
+        stream_slots<Range, true> slots(tasks);
+        use(slots);
+      } else {
+        stream_slots<Range, false> slots(tasks);
+        use(slots);
+      }
+    };
+    std::vector<std::function<std::shared_ptr<int>()>> functions(3000, [token] { return token; });
+    go(std::views::all(functions));
+    // Tasks that are kept: one for each element that was read.
+    go(std::views::iota(0) | std::views::filter([](int) { return true; }) |
+       std::views::transform([&](int) { return delayed([](const std::shared_ptr<int>& t) { return t; })(token); }));
+  }
+  REQUIRE(token.use_count() == 1);
+}
