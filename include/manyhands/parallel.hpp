@@ -88,9 +88,7 @@ class Parallel {
   /// The range may be endless and single-pass. One that is given as an rvalue, or is a view, is kept; another is referred to, and must live
   /// as long as what this returns. Throws what concerns the call as a whole; what a task throws comes when its turn has come.
   template <class Range>
-  requires(std::ranges::range<Range>) [[nodiscard]] auto generator(Range&& range) const {
-    return stream<true>(std::forward<Range>(range));
-  }
+  requires(std::ranges::range<Range>) [[nodiscard]] auto generator(Range&& range) const { return stream<true>(std::forward<Range>(range)); }
   /// The same in the order of completion: elements are `indexed<R>`.
   template <class Range>
   requires(std::ranges::range<Range>) [[nodiscard]] auto generator_unordered(Range&& range) const {

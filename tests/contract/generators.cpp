@@ -257,8 +257,8 @@ TEST_CASE("pre_dispatch \"all\" reads everything at once, and takes no more") {
   CAPTURE(backend);
   source numbers{.size = 500};
   auto results = Parallel({.n_jobs = 2, .backend = backend, .batch_size = 8, .pre_dispatch = "all"}).generator(numbers | delayed([](int i) {
-    return i;
-  }));
+                                                                                                                 return i;
+                                                                                                               }));
   REQUIRE(numbers.at == 500);
   int next = 0;
   for (const int value : results) REQUIRE(value == next++);
@@ -273,11 +273,12 @@ TEST_CASE("with one worker, and on sequential, a task runs in the consumer when 
   source numbers;
   std::vector<int> ran;
   std::set<std::thread::id> runners;
-  auto results = Parallel({.n_jobs = n_jobs, .backend = backend, .pre_dispatch = "all"}).generator(numbers | delayed([&](int i) {
-    ran.push_back(i);
-    runners.insert(std::this_thread::get_id());
-    return i;
-  }));
+  auto results =
+      Parallel({.n_jobs = n_jobs, .backend = backend, .pre_dispatch = "all"}).generator(numbers | delayed([&](int i) {
+                                                                                          ran.push_back(i);
+                                                                                          runners.insert(std::this_thread::get_id());
+                                                                                          return i;
+                                                                                        }));
   REQUIRE(numbers.readers.empty());
   REQUIRE(ran.empty());
   auto at = results.begin();
@@ -646,10 +647,11 @@ TEST_CASE("random generators, broken off at random by several threads, give what
       const int size = static_cast<int>(random() % most);
       const int fails = random() % 3 == 0 ? static_cast<int>(random() % most) : 5000;
       const int takes = random() % 2 == 0 ? static_cast<int>(random() % most / 2) : 5000;
-      const Parallel here({.n_jobs = static_cast<int>(random() % 4 + 1),
-                           .backend = backend,
-                           .batch_size = random() % 2 == 0 ? manyhands::batch_size(manyhands::automatic) : manyhands::batch_size(random() % 9 + 1),
-                           .pre_dispatch = static_cast<int>(random() % 20 + 1)});
+      const Parallel here(
+          {.n_jobs = static_cast<int>(random() % 4 + 1),
+           .backend = backend,
+           .batch_size = random() % 2 == 0 ? manyhands::batch_size(manyhands::automatic) : manyhands::batch_size(random() % 9 + 1),
+           .pre_dispatch = static_cast<int>(random() % 20 + 1)});
       const auto task = delayed([fails](int i) {
         if (i == fails) throw std::runtime_error("fails");
         return std::vector<int>(static_cast<std::size_t>(i % 5 + 1), i);

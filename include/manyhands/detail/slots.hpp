@@ -59,8 +59,9 @@ class call_errors {
 
 /// One call's jobs: tasks and results in a `Slots`, which says how one task runs, and here everything that is the same for all calls.
 ///
-/// `Slots` may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws. It has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
-/// `keeps_errors` and, where that is true, `keep_error(i, error)`.
+/// `Slots` may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws. It has: `ready()`,
+/// `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`, `keeps_errors` and, where
+/// that is true, `keep_error(i, error)`.
 template <class Slots>
 class slot_jobs final : public jobs {
  public:
