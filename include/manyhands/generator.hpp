@@ -46,11 +46,13 @@ class stream {
     }
     return at_;
   }
-  [[nodiscard]] Element* current() const noexcept { return at_; }
-  /// Ends the current result, and waits for the next.
-  void next() {
-    at_->~Element();
-    if (++at_ == last_) advance();
+  /// The results that are there, side by side, end here. The one who takes them ends each, and says what is the current one then.
+  [[nodiscard]] Element* last() const noexcept { return last_; }
+  void stand_at(Element* current) noexcept { at_ = current; }
+  /// Waits for more when the last one of these was ended, and gives the current one, null at the end.
+  [[nodiscard]] Element* go_on() {
+    advance();
+    return at_;
   }
 
  protected:
@@ -75,6 +77,7 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
       : options_(own), scope_(kept_scope()), call_(options_), range_(std::move(range)), slots_(range_) {
     // The guard of the scope, and the object that was called, may end before this.
     if (call_.facts.scope != nullptr) call_.facts.scope = &*scope_;
+    if (scope_ && !options_.description && scope_->merged.description) call_.how.description = *scope_->merged.description;
     const plan& how = call_.how;
     backend& who = *call_.chosen.who;
     const bool in_caller = how.workers == 1;
@@ -241,28 +244,36 @@ class generator {
 
     /// Blocks until the next result is there. Throws the call's error.
     iterator& operator++() {
-      from_->next();
+      std::destroy_at(at_);
+      ++at_;
+      from_->stand_at(at_);
+      if (at_ == last_) {
+        at_ = nullptr;
+        at_ = from_->go_on();
+        last_ = from_->last();
+      }
       return *this;
     }
     void operator++(int) { ++*this; }
-    [[nodiscard]] Element&& operator*() const noexcept { return std::move(*from_->current()); }
-    friend bool operator==(const iterator& at, std::default_sentinel_t) noexcept { return at.from_->current() == nullptr; }
+    [[nodiscard]] Element&& operator*() const noexcept { return std::move(*at_); }
+    friend bool operator==(const iterator& at, std::default_sentinel_t) noexcept { return at.at_ == nullptr; }
 
    private:
     friend class generator;
-    explicit iterator(detail::stream<Element>& from) noexcept : from_(&from) {}
+    explicit iterator(detail::stream<Element>& from) : from_(&from), at_(from.first()), last_(from.last()) {}
 
     detail::stream<Element>* from_;
+    // Here, too, where the compiler can keep them in registers.
+    Element* at_;
+    Element* last_;
   };
 
   /// What `Parallel` makes.
   explicit generator(std::unique_ptr<detail::stream<Element>> call) noexcept : call_(std::move(call)) {}
 
-  /// Blocks until the first result is there. Throws the call's error. Called again, it stands at the current result.
-  [[nodiscard]] iterator begin() {
-    static_cast<void>(call_->first());
-    return iterator(*call_);
-  }
+  /// Blocks until the first result is there. Throws the call's error. Called again, it stands at the current result, and the iterator of
+  /// before must not be used any more.
+  [[nodiscard]] iterator begin() { return iterator(*call_); }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
  private:
