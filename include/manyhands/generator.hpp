@@ -222,7 +222,8 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
 ///
 /// On processes any closure works, as in other calls: workers are forked by the consuming thread, in its calls, for the tasks that were
 /// read by then, as many as there are too few, and inherit these. So an element that was read after a fork costs one more, and batches
-/// should last longer than that, some tenths of a millisecond: automatic ones grow to 5 ms. While the consumer does something else, workers
+/// should last longer than that, some tenths of a millisecond: automatic ones grow to 5 ms,
+/// or to eight times as long as a fork takes. While the consumer does something else, workers
 /// go on with what they have been given, and no more are forked. The thread that forked them must live on until they are done: the system
 /// ends them with it.
 ///
@@ -271,8 +272,8 @@ class generator {
   /// What `Parallel` makes.
   explicit generator(std::unique_ptr<detail::stream<Element>> call) noexcept : call_(std::move(call)) {}
 
-  /// Blocks until the first result is there. Throws the call's error. Called again, it stands at the current result, and the iterator of
-  /// before must not be used any more.
+  /// Blocks until the first result is there. Throws the call's error. Called again, it stands at the current result, and of the
+  /// two iterators only one may go on.
   [[nodiscard]] iterator begin() { return iterator(*call_); }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 

@@ -54,6 +54,7 @@ class stream_in_processes final : public stream_driver {
     part_of_jobs part;
     plan how;
     forked_call call;
+    bool is_new = true;
   };
 
   /// Does all that can be done at once.
@@ -80,7 +81,9 @@ class stream_in_processes final : public stream_driver {
   /// False once the group has nothing more to do.
   [[nodiscard]] bool advance(group& each) {
     each.part.heed_limit();
+    const auto begin = clock::now();
     const bool goes_on = each.call.step();
+    if (std::exchange(each.is_new, false)) start_time_ = (clock::now() - begin) / each.how.workers;
     each.call.retire_idle(free_seats_);
     return goes_on;
   }
@@ -89,7 +92,12 @@ class stream_in_processes final : public stream_driver {
     ended.call.end();
     ended.call.leave_seats(free_seats_);
     std::sort(free_seats_.rbegin(), free_seats_.rend());
-    if (const supervisor::work_done done = ended.call.timed(); done.tasks != 0) pace_.took(done.tasks, done.elapsed);
+    if (const supervisor::work_done done = ended.call.timed(); done.tasks != 0) {
+      const double share =
+          std::min(static_cast<double>(batch_time.count()) / static_cast<double>(std::max(start_time_.count(), clock::rep{1})) / 8, 1.0);
+      pace_.took(done.tasks,
+                 std::chrono::nanoseconds(static_cast<std::chrono::nanoseconds::rep>(static_cast<double>(done.elapsed.count()) * share)));
+    }
     groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(at));
   }
   bool start_workers() {
@@ -150,8 +158,11 @@ class stream_in_processes final : public stream_driver {
   std::vector<std::unique_ptr<group>> groups_;
   std::vector<pollfd> polled_;
   clock::time_point looked_ = clock::now();
-  // By the time that workers take for the tasks: to fork one takes some tenths of a millisecond, and much longer beside other load.
-  adaptive_batch pace_{std::chrono::milliseconds(5)};
+  // How long it took to fork a worker: some tenths of a millisecond, or tens of them in a large program, or beside other load.
+  clock::duration start_time_{0};
+  // A batch lasts so long, or eight times as long as that, by what workers take for their tasks.
+  static constexpr std::chrono::nanoseconds batch_time = std::chrono::milliseconds(5);
+  adaptive_batch pace_{batch_time};
 };
 
 }  // namespace manyhands::detail
