@@ -222,10 +222,9 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
 ///
 /// On processes any closure works, as in other calls: workers are forked by the consuming thread, in its calls, for the tasks that were
 /// read by then, as many as there are too few, and inherit these. So an element that was read after a fork costs one more, and batches
-/// should last longer than that, some tenths of a millisecond: automatic ones grow to 5 ms,
-/// or to eight times as long as a fork takes. While the consumer does something else, workers
-/// go on with what they have been given, and no more are forked. The thread that forked them must live on until they are done: the system
-/// ends them with it.
+/// should last longer than that, some tenths of a millisecond: automatic ones grow to 5 ms, or to eight times as long as a fork takes.
+/// While the consumer does something else, workers go on with what they have been given, and no more are forked. The thread that forked
+/// them must live on until they are done: the system ends them with it.
 ///
 /// May be moved at any time, and used by one thread at a time.
 template <class Element>

@@ -93,8 +93,9 @@ class stream_in_processes final : public stream_driver {
     ended.call.leave_seats(free_seats_);
     std::sort(free_seats_.rbegin(), free_seats_.rend());
     if (const supervisor::work_done done = ended.call.timed(); done.tasks != 0) {
-      const double share =
-          std::min(static_cast<double>(batch_time.count()) / static_cast<double>(std::max(start_time_.count(), clock::rep{1})) / 8, 1.0);
+      const double share = std::min(static_cast<double>(batch_time.count()) /
+                                        static_cast<double>(std::max(start_time_.count(), std::chrono::nanoseconds::rep{1})) / 8,
+                                    1.0);
       pace_.took(done.tasks,
                  std::chrono::nanoseconds(static_cast<std::chrono::nanoseconds::rep>(static_cast<double>(done.elapsed.count()) * share)));
     }
@@ -159,7 +160,7 @@ class stream_in_processes final : public stream_driver {
   std::vector<pollfd> polled_;
   clock::time_point looked_ = clock::now();
   // How long it took to fork a worker: some tenths of a millisecond, or tens of them in a large program, or beside other load.
-  clock::duration start_time_{0};
+  std::chrono::nanoseconds start_time_{0};
   // A batch lasts so long, or eight times as long as that, by what workers take for their tasks.
   static constexpr std::chrono::nanoseconds batch_time = std::chrono::milliseconds(5);
   adaptive_batch pace_{batch_time};
