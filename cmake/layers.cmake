@@ -42,6 +42,7 @@ set(manyhands_headers
     manyhands/backend.hpp
     # 4 machinery
     manyhands/detail/segmented.hpp
+    manyhands/detail/repeatable.hpp
     manyhands/detail/input.hpp
     manyhands/detail/results.hpp
     manyhands/detail/tuple_slots.hpp
@@ -75,6 +76,7 @@ set(manyhands_headers
     manyhands/registry.hpp
     manyhands/scope.hpp
     manyhands/detail/worker_setup.hpp
+    manyhands/detail/task_timer.hpp
     # 7 front door
     manyhands/parallel.hpp
     manyhands.hpp)

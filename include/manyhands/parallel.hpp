@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -18,6 +19,7 @@
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/slots.hpp>
+#include <manyhands/detail/task_timer.hpp>
 #include <manyhands/detail/tuple_slots.hpp>
 #include <manyhands/detail/worker_setup.hpp>
 #include <manyhands/errors.hpp>
@@ -132,6 +134,11 @@ class Parallel {
     const options& scope = detail::scoped();
     const detail::selection chosen = detail::select(options_);
     const std::optional<detail::pinning> pins = detail::select_pinning(options_);
+    sequential_backend in_caller;
+    backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
+    const backend_traits traits = who.traits();
+    const auto timeout = options_.timeout.value_or(scope.timeout.value_or(std::chrono::nanoseconds(0)));
+    const std::unique_ptr<detail::task_timer> timer = detail::timer_for(traits.shares_memory ? timeout : timeout.zero(), chosen.workers);
     const detail::call_facts facts{
         .scope = detail::here.scope,
         .initializer = options_.initializer || detail::here.initializing ? options_.initializer : scope.initializer,
@@ -141,7 +148,11 @@ class Parallel {
         .budget = chosen.budget,
         .inner = detail::select_inner_threads(options_, chosen),
         .pins = pins ? &*pins : detail::pinning_around(),
-        .binds = pins.has_value()};
+        .binds = pins.has_value(),
+        .retries = options_.retries.value_or(scope.retries.value_or(0)),
+        .timeout = timeout,
+        .watches = timer.get(),
+        .stop = detail::here.stop};
     const std::optional<std::string>& description = options_.description ? options_.description : scope.description;
     const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
     const plan how{.workers = chosen.workers,
@@ -149,9 +160,6 @@ class Parallel {
                    .read_ahead = ahead ? ahead->batches(chosen.workers) : 2 * static_cast<std::size_t>(chosen.workers),
                    .description = description ? std::string_view(*description) : std::string_view()};
 
-    sequential_backend in_caller;
-    backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
-    const backend_traits traits = who.traits();
     // Not for less: who is woken takes about as long to come as a processor to touch so much memory.
     constexpr std::size_t many_bytes = std::size_t{1} << 18U;
     std::shared_ptr<void> prepared;

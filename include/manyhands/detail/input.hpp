@@ -11,11 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/segmented.hpp>
 #include <manyhands/task.hpp>
 
 // A call's tasks by index, out of whatever range they were given in. Both kinds have `ready`, `complete` (whether that is all from the
-// start), `read` (in the calling thread only) and `invoke(i)` (any thread, each index once).
+// start), `read` (in the calling thread only) and `invoke(i)` (any thread, each index once). Where `lasts` is true, `invoke<true>(i)` may
+// come before it as often as you like, and `release(i)` in its place.
 
 namespace manyhands::detail {
 
@@ -56,13 +58,18 @@ class indexed_input {
  public:
   using result_type = result_of<reference>;
   static constexpr bool reads_ahead = false;
+  static constexpr bool lasts = std::is_lvalue_reference_v<reference> ? lasting_call<reference>::possible : made_anew<reference>;
 
   explicit indexed_input(Range& range) : first_(std::ranges::begin(range)), size_(static_cast<std::size_t>(std::ranges::size(range))) {}
 
   [[nodiscard]] std::size_t ready() const noexcept { return size_; }
   [[nodiscard]] bool complete() const noexcept { return true; }
   bool read(std::size_t) noexcept { return false; }
-  result_type invoke(std::size_t index) const { return std::invoke(first_[static_cast<std::ranges::range_difference_t<Range>>(index)]); }
+  template <bool = false>
+  result_type invoke(std::size_t index) const {
+    return std::invoke(first_[static_cast<std::ranges::range_difference_t<Range>>(index)]);
+  }
+  void release(std::size_t) noexcept {}
 
  private:
   std::ranges::iterator_t<Range> first_;
@@ -82,6 +89,7 @@ class stored_input {
  public:
   using result_type = result_of<element>;
   static constexpr bool reads_ahead = !std::ranges::random_access_range<Range>;
+  static constexpr bool lasts = lasting_call<element>::possible;
 
   explicit stored_input(Range& range) : at_(std::ranges::begin(range)), end_(std::ranges::end(range)) {}
 
@@ -107,13 +115,20 @@ class stored_input {
     }
     return true;
   }
+  template <bool keep = false>
   result_type invoke(std::size_t index) {
     if constexpr (refers) {
       return std::invoke(*tasks_[index]);
+    } else if constexpr (keep && lasts) {
+      return lasting_call<element>::call(tasks_[index]);
     } else {
       const finally last{*this, index};
       return std::invoke(std::move(tasks_[index]));
     }
+  }
+  /// Ends a task that was kept.
+  void release(std::size_t index) noexcept {
+    if constexpr (!refers) tasks_.reset(index);
   }
 
  private:

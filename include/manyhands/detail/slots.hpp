@@ -14,6 +14,7 @@
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/results.hpp>
+#include <manyhands/errors.hpp>
 #include <manyhands/exception_codec.hpp>
 
 namespace manyhands::detail {
@@ -60,7 +61,8 @@ class call_errors {
 /// One call's jobs: tasks and results in a `Slots`, which says how one task runs, and here everything that is the same for all calls.
 ///
 /// `Slots` has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
-/// `keeps_errors` and, where that is true, `keep_error(i, error)`.
+/// `keeps_errors` and, where that is true, `keep_error(i, error)`. For tasks that are run again: `lasts(i)`, and where that is true
+/// `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task.
 template <class Slots>
 class slot_jobs final : public jobs {
  public:
@@ -71,10 +73,19 @@ class slot_jobs final : public jobs {
   }
 
   void run(index_range tasks) noexcept override {
-    for (std::size_t index = tasks.first; index != tasks.last && index < limit(); ++index) run_one(index);
+    std::size_t index = tasks.first;
+    if (is_watched_) {
+      for (; index != tasks.last && index < limit(); ++index) run_watched(index);
+    } else {
+      for (; index != tasks.last && index < limit(); ++index) run_one(index);
+    }
   }
   void run_splittable(splittable_range& tasks) noexcept override {
     std::size_t index = tasks.at();
+    if (is_watched_) {
+      for (; tasks.claim(index) && index < limit(); ++index) run_watched(index);
+      return;
+    }
     std::size_t trial = first_trial;
     while (run_singly(tasks, index, trial)) {
       run_in_strips(tasks, index);
@@ -100,18 +111,23 @@ class slot_jobs final : public jobs {
   void load_error(std::size_t index, reader& bytes) noexcept override { fail(index, load_exception(bytes)); }
   task_result execute(std::size_t index, writer& bytes) noexcept override {
     here.task = index;
-    bytes.clear();
-    try {
-      slots_.execute(index, bytes);
-      return task_result::value;
-    } catch (...) {
-      // No C++ exception but pthread_exit(): there is no way on, and who swallows it aborts.
-      if (abi::__cxa_current_exception_type() == nullptr) std::_Exit(0);
+    const auto once = [&](bool keep) -> std::exception_ptr {
       bytes.clear();
-      save_exception(std::current_exception(), bytes);
-      if constexpr (!Slots::keeps_errors) stop_at(index);
-      return task_result::error;
-    }
+      try {
+        slots_.execute(index, bytes, keep);
+        return nullptr;
+      } catch (...) {
+        // No C++ exception but pthread_exit(): there is no way on, and who swallows it aborts.
+        if (abi::__cxa_current_exception_type() == nullptr) std::_Exit(0);
+        return std::current_exception();
+      }
+    };
+    const std::exception_ptr error = is_watched_ ? run_attempts(index, once, [] {}) : once(false);
+    if (error == nullptr) return task_result::value;
+    bytes.clear();
+    save_exception(error, bytes);
+    if constexpr (!Slots::keeps_errors) stop_at(index);
+    return task_result::error;
   }
   [[nodiscard]] result_transport transport() const override { return slots_.transport(); }
 
@@ -204,6 +220,48 @@ class slot_jobs final : public jobs {
       fail(index, std::current_exception());
     }
   }
+  /// The same where the call has a timeout or retries.
+  void run_watched(std::size_t index) noexcept {
+    here.task = index;
+    const auto once = [&](bool keep) -> std::exception_ptr {
+      try {
+        keep ? slots_.template run<true>(index) : slots_.run(index);
+        return nullptr;
+      } catch (...) {
+        return std::current_exception();
+      }
+    };
+    if (std::exception_ptr error = run_attempts(index, once, [&] { slots_.discard(index); })) fail(index, std::move(error));
+  }
+  /// Calls `once(keep)`, which is one attempt, until it has no error or no further attempt is left; returns the last error. `keep` says that
+  /// the task must last. `discard()` takes away the result of a task that was late.
+  template <class Once, class Discard>
+  std::exception_ptr run_attempts(std::size_t index, Once&& once, Discard&& discard) noexcept {
+    attempt_watch* const watch = here.watch;
+    const int first = here.attempt;  // not 0 after attempts in workers that died
+    const bool lasts = slots_.lasts(index);
+    std::exception_ptr error;
+    for (bool keep = true; keep; ++here.attempt) {
+      keep = lasts && here.attempt < facts().retries;
+      if (watch != nullptr) watch->begin(here.attempt);
+      error = once(keep);
+      if (watch != nullptr && watch->end()) {
+        if (error == nullptr) discard();
+        error = late(index);
+      }
+      if (error == nullptr || index >= limit()) break;
+    }
+    here.attempt = first;
+    slots_.release(index);
+    return error;
+  }
+  [[nodiscard]] std::exception_ptr late(std::size_t index) const noexcept {
+    try {
+      return std::make_exception_ptr(task_timeout(index, facts().timeout));
+    } catch (...) {  // no memory for its text
+      return std::current_exception();
+    }
+  }
   /// Results that are loaded get their room when the first one comes: pages that were touched before a fork are copied when they are
   /// written after it.
   void make_room_late() {
@@ -217,6 +275,7 @@ class slot_jobs final : public jobs {
   Slots& slots_;
   call_errors errors_;
   bool roomy_;
+  const bool is_watched_ = facts().is_watched();
 };
 
 /// The tasks of a range, beside their results.
@@ -237,12 +296,16 @@ class range_slots {
   [[nodiscard]] bool complete() const noexcept { return input_.complete(); }
   bool read(std::size_t most) { return input_.read(most); }
   void make_room(std::size_t size) { results_.make_room(size); }
+  template <bool keep = false>
   void run(std::size_t index) {
-    results_.emplace(index, [&]() -> decltype(auto) { return kept(index); });
+    results_.emplace(index, [&]() -> decltype(auto) { return kept<keep>(index); });
   }
-  void execute(std::size_t index, writer& bytes) {
-    save_result<result>([&]() -> result { return input_.invoke(index); }, bytes);
+  void execute(std::size_t index, writer& bytes, bool keep = false) {
+    save_result<result>([&]() -> result { return keep ? input_.template invoke<true>(index) : input_.invoke(index); }, bytes);
   }
+  [[nodiscard]] static constexpr bool lasts(std::size_t) noexcept { return Input::lasts; }
+  void release(std::size_t index) noexcept { input_.release(index); }
+  void discard(std::size_t index) noexcept { results_.discard(index); }
   void load(std::size_t index, reader& bytes) {
     load_result<result>(bytes, [&]<class... Value>(Value&&... value) {
       results_.emplace(index, [&]() -> decltype(auto) {
@@ -256,11 +319,12 @@ class range_slots {
   auto take() { return results_.take(ready()); }
 
  private:
+  template <bool keep>
   decltype(auto) kept(std::size_t index) {
     if constexpr (std::is_lvalue_reference_v<result>) {
-      return std::ref(input_.invoke(index));
+      return std::ref(input_.template invoke<keep>(index));
     } else {
-      return input_.invoke(index);
+      return input_.template invoke<keep>(index);
     }
   }
 
