@@ -14,6 +14,7 @@ set(manyhands_headers
     manyhands/outcome.hpp
     manyhands/pre_dispatch.hpp
     manyhands/observer.hpp
+    manyhands/detail/observation.hpp
     manyhands/options.hpp
     manyhands/this_task.hpp
     manyhands/detail/aggregate.hpp
@@ -42,6 +43,7 @@ set(manyhands_headers
     manyhands/backend.hpp
     # 4 machinery
     manyhands/detail/segmented.hpp
+    manyhands/detail/repeatable.hpp
     manyhands/detail/input.hpp
     manyhands/detail/results.hpp
     manyhands/detail/tuple_slots.hpp
@@ -71,10 +73,14 @@ set(manyhands_headers
     manyhands/backends/threads.hpp
     manyhands/backends/asio.hpp
     manyhands/backends/processes.hpp
+    # 5 watchers
+    manyhands/observers/verbose.hpp
+    manyhands/detail/watchers.hpp
     # 6 selection
     manyhands/registry.hpp
     manyhands/scope.hpp
     manyhands/detail/worker_setup.hpp
+    manyhands/detail/task_timer.hpp
     # 7 front door
     manyhands/parallel.hpp
     manyhands.hpp)

@@ -295,7 +295,7 @@ TEST_CASE("the library's own errors come back") {
   comes_back(manyhands::error("error"));
   comes_back(manyhands::pool_broken("broken"));
   comes_back(manyhands::codec_error("codec"));
-  comes_back(manyhands::task_timeout("timeout"));
+  comes_back(manyhands::task_timeout(7, std::chrono::milliseconds(1500)));
   comes_back(manyhands::cancelled("cancelled"));
   comes_back(manyhands::observer_error("observer"));
   comes_back(manyhands::checkpoint_error("checkpoint"));

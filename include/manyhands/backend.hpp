@@ -103,7 +103,8 @@ class jobs {
 
   // --- any thread, for a task that was handed out and is not settled
 
-  /// Runs these tasks in order, each in its place; those at or above `limit()` are left out. Distinct ranges may run at the same time.
+  /// Runs these tasks in order, each in its place and as often as the call wants; those at or above `limit()` are left out. Distinct ranges
+  /// may run at the same time.
   virtual void run(index_range tasks) noexcept = 0;
   /// The same for tasks of which others may take the tail meanwhile.
   virtual void run_splittable(detail::splittable_range& tasks) noexcept {
@@ -119,7 +120,8 @@ class jobs {
 
   // --- where memory is not shared
 
-  /// Runs one task and leaves its value or its error in `bytes`, in the place of what was there. Settles nothing: this is the far side.
+  /// Runs one task, as often as the call wants, and leaves its value or its error in `bytes`, in the place of what was there. Settles
+  /// nothing: this is the far side.
   /// Lowers this side's `limit` where no further task is wanted after an error.
   virtual task_result execute(std::size_t index, writer& bytes) noexcept = 0;
   [[nodiscard]] virtual result_transport transport() const = 0;
@@ -171,7 +173,9 @@ class worker_scope {
   worker_scope(jobs& work, int index, bool first_time = true)
       : outer_(detail::here), pin_(work.facts(), index, outer_), inner_(limit_for(work.facts())) {
     const detail::call_facts& facts = work.facts();
-    detail::here = detail::context{.call = &facts, .scope = facts.scope, .worker = index, .initializing = facts.initializing};
+    detail::here =
+        detail::context{.call = &facts, .scope = facts.scope, .worker = index, .initializing = facts.initializing, .stop = facts.stop};
+    if (facts.watches != nullptr) detail::here.watch = facts.watches->of(index);
     if (!first_time || !facts.initializer) return;
     detail::here.initializing = true;
     try {

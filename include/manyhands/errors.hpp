@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <stdexcept>
 #include <string>
@@ -100,7 +101,26 @@ class codec_error : public error {
 /// A task ran longer than `options::timeout`.
 class task_timeout : public error {
  public:
-  using error::error;
+  task_timeout(std::size_t index, std::chrono::nanoseconds limit)
+      : error("task " + std::to_string(index) + " ran longer than its timeout of " + describe(limit)), index_(index), limit_(limit) {}
+
+  /// The index of the task.
+  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+  /// The timeout that it had.
+  [[nodiscard]] std::chrono::nanoseconds limit() const noexcept { return limit_; }
+
+ private:
+  /// In the largest unit that leaves no fraction.
+  static std::string describe(std::chrono::nanoseconds limit) {
+    const auto count = limit.count();
+    if (count % 1'000'000'000 == 0) return std::to_string(count / 1'000'000'000) + " s";
+    if (count % 1'000'000 == 0) return std::to_string(count / 1'000'000) + " ms";
+    if (count % 1'000 == 0) return std::to_string(count / 1'000) + " us";
+    return std::to_string(count) + " ns";
+  }
+
+  std::size_t index_;
+  std::chrono::nanoseconds limit_;
 };
 
 /// The call was stopped by its `options::stop`.

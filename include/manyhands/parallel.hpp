@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -18,7 +20,9 @@
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/slots.hpp>
+#include <manyhands/detail/task_timer.hpp>
 #include <manyhands/detail/tuple_slots.hpp>
+#include <manyhands/detail/watchers.hpp>
 #include <manyhands/detail/worker_setup.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/options.hpp>
@@ -132,6 +136,19 @@ class Parallel {
     const options& scope = detail::scoped();
     const detail::selection chosen = detail::select(options_);
     const std::optional<detail::pinning> pins = detail::select_pinning(options_);
+    sequential_backend in_caller;
+    backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
+    const backend_traits traits = who.traits();
+    const auto timeout = options_.timeout.value_or(scope.timeout.value_or(std::chrono::nanoseconds(0)));
+    const std::unique_ptr<detail::task_timer> timer = detail::timer_for(traits.shares_memory ? timeout : timeout.zero(), chosen.workers);
+    const std::optional<std::string>& description = options_.description ? options_.description : scope.description;
+    const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
+    const plan how{.workers = chosen.workers,
+                   .batch = options_.batch_size.value_or(scope.batch_size.value_or(automatic)),
+                   .read_ahead = ahead ? ahead->batches(chosen.workers) : 2 * static_cast<std::size_t>(chosen.workers),
+                   .description = description ? std::string_view(*description) : std::string_view()};
+
+    detail::watchers watchers(options_, scope, who, how, slots.size());
     const detail::call_facts facts{
         .scope = detail::here.scope,
         .initializer = options_.initializer || detail::here.initializing ? options_.initializer : scope.initializer,
@@ -141,21 +158,32 @@ class Parallel {
         .budget = chosen.budget,
         .inner = detail::select_inner_threads(options_, chosen),
         .pins = pins ? &*pins : detail::pinning_around(),
-        .binds = pins.has_value()};
-    const std::optional<std::string>& description = options_.description ? options_.description : scope.description;
-    const auto& ahead = options_.pre_dispatch ? options_.pre_dispatch : scope.pre_dispatch;
-    const plan how{.workers = chosen.workers,
-                   .batch = options_.batch_size.value_or(scope.batch_size.value_or(automatic)),
-                   .read_ahead = ahead ? ahead->batches(chosen.workers) : 2 * static_cast<std::size_t>(chosen.workers),
-                   .description = description ? std::string_view(*description) : std::string_view()};
-
-    sequential_backend in_caller;
-    backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
+        .binds = pins.has_value(),
+        .retries = options_.retries.value_or(scope.retries.value_or(0)),
+        .timeout = timeout,
+        .watches = timer.get(),
+        .stop = detail::here.stop,
+        .observed = watchers.get(),
+        .unobserved = detail::is_unobserved(),
+        .depth = detail::here.call != nullptr ? detail::here.call->depth + 1 : 0};
+    detail::observation* const observed = watchers.get();
+    if (observed == nullptr) return run_on(who, slots, facts, how);
+    observed->begin();
+    try {
+      run_on(who, slots, facts, how);
+    } catch (...) {
+      observed->end(std::current_exception());
+      throw;
+    }
+    observed->end(nullptr);
+  }
+  template <class Slots>
+  static void run_on(backend& who, Slots& slots, const detail::call_facts& facts, const plan& how) {
     const backend_traits traits = who.traits();
     // Not for less: who is woken takes about as long to come as a processor to touch so much memory.
     constexpr std::size_t many_bytes = std::size_t{1} << 18U;
     std::shared_ptr<void> prepared;
-    if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && chosen.workers > 1) {
+    if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && how.workers > 1) {
       prepared = who.prepare(how, slots.ready());
     }
     detail::slot_jobs<Slots> work(facts, slots, traits.shares_memory);
@@ -163,7 +191,7 @@ class Parallel {
     if (!traits.shares_memory) {
       if (const result_transport home = work.transport(); !home.possible()) throw not_transportable(home.type_name, home.obstacle);
     }
-    if (!work.complete() && !(traits.streams && (Slots::reads_ahead || chosen.workers == 1))) {
+    if (!work.complete() && !(traits.streams && (Slots::reads_ahead || how.workers == 1))) {
       while (work.read(no_index)) {
       }
     }

@@ -93,17 +93,13 @@ inline void check(const options& asked) {
   const auto refuse_if = [](bool set, const char* member) {
     if (set) throw error(std::string("options::") + member + " is not available yet");
   };
-  refuse_if(asked.timeout.has_value(), "timeout");
-  refuse_if(asked.retries.value_or(0) != 0, "retries");
   refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
   refuse_if(asked.memory_limit.has_value(), "memory_limit");
   refuse_if(asked.stop.has_value(), "stop");
-  refuse_if(asked.verbose.value_or(0) != 0, "verbose");
   refuse_if(asked.progress.value_or(false), "progress");
   refuse_if(asked.trace.has_value(), "trace");
   refuse_if(asked.report.has_value(), "report");
   refuse_if(asked.checkpoint.has_value(), "checkpoint");
-  refuse_if(asked.observer != nullptr, "observer");
 }
 
 /// Who runs a call, and what its tasks are to know of it.

@@ -2,8 +2,10 @@
 
 #include <any>
 #include <atomic>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -165,6 +167,18 @@ struct exception_form<worker_lost> {
     const int signal = in.get<int>();
     const int exit_code = in.get<int>();
     return worker_lost(index, worker, signal, exit_code);
+  }
+};
+
+template <>
+struct exception_form<task_timeout> {
+  static void save(const task_timeout& value, writer& out) {
+    out.put(value.index());
+    out.put(static_cast<std::int64_t>(value.limit().count()));
+  }
+  static task_timeout load(reader& in, const std::string&) {
+    const auto index = in.get<std::size_t>();
+    return task_timeout(index, std::chrono::nanoseconds(in.get<std::int64_t>()));
   }
 };
 

@@ -9,10 +9,12 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/inner_limit.hpp>
+#include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/result_intake.hpp>
 #include <manyhands/detail/supervisor.hpp>
@@ -91,6 +93,7 @@ class forked_call {
       sign = {last_sign::kind::running, task};
     }
     last_status_ = status;
+    if (!ending_) tell(occurrence::kind::lost, static_cast<int>(number));
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {
       work_.fail(*lost, std::make_exception_ptr(worker_lost(*lost, static_cast<int>(number), status.signal, status.code)));
     }
@@ -110,6 +113,7 @@ class forked_call {
         break;
       case action::kind::give:
         link.board().post(link.posted++, wanted.tasks);
+        tell(occurrence::kind::dispatched, wanted.worker, wanted.tasks);
         break;
       case action::kind::take_back:
         take_back(link, wanted);
@@ -134,6 +138,7 @@ class forked_call {
         link.start(work_, number, parent_, intake_.places(), bell_, links_);
         link.board().limit(limit_);
         supervisor_.started(number);
+        if (std::exchange(link.was_started, true)) tell(occurrence::kind::replaced, number);
         return;
       } catch (const std::system_error& error) {
         if (attempt < attempts && error.code() == std::errc::resource_unavailable_try_again) {
@@ -179,6 +184,12 @@ class forked_call {
     }
     work_.abort(std::make_exception_ptr(pool_broken(text)));
     heed_limit();
+  }
+
+  void tell(occurrence::kind what, int worker, index_range tasks = {}) noexcept {
+    if (observation* const seen = work_.facts().observed) {
+      seen->report({.what = what, .task = {.index = tasks.first, .worker = worker}, .last = tasks.last});
+    }
   }
 
   // --- waiting and ending

@@ -94,6 +94,10 @@ class value_results {
       values_.emplace(index, std::forward<Make>(make));
     }
   }
+  /// Empties a place again.
+  void discard(std::size_t index) noexcept {
+    if constexpr (!in_place) values_.reset(index);
+  }
   std::vector<kept> take(std::size_t size) {
     if constexpr (in_place) {
       values_.resize(size);
@@ -125,6 +129,7 @@ class value_results<void, counted> {
   void emplace(std::size_t, Make&& make) {
     std::forward<Make>(make)();
   }
+  void discard(std::size_t) noexcept {}
   void take(std::size_t) noexcept {}
 };
 
@@ -149,6 +154,7 @@ class outcome_results {
       }
     });
   }
+  void discard(std::size_t index) noexcept { outcomes_.reset(index); }
   void emplace_error(std::size_t index, std::exception_ptr error) {
     outcomes_.emplace(index, [&] { return outcome<kept>(index, std::move(error)); });
   }

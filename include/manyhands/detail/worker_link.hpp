@@ -81,8 +81,9 @@ class worker_link {
   std::uint32_t posted = 0;    // ranges given
   std::uint32_t finished = 0;  // ranges that the worker is through with
   bool is_ready = false;
-  bool is_corrupt = false;  // it was killed because it had overwritten what it shares
-  bool was_ended = false;   // it was killed because nobody wants its task
+  bool is_corrupt = false;   // it was killed because it had overwritten what it shares
+  bool was_ended = false;    // it was killed because nobody wants its task
+  bool was_started = false;  // there was one before
 
  private:
   struct layout {

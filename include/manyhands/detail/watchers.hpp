@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cxxabi.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include <manyhands/backend.hpp>
+#include <manyhands/detail/observation.hpp>
+#include <manyhands/observer.hpp>
+#include <manyhands/observers/verbose.hpp>
+#include <manyhands/options.hpp>
+#include <manyhands/this_task.hpp>
+
+namespace manyhands::detail {
+
+/// The name of an object's class, without namespaces.
+template <class Object>
+[[nodiscard]] std::string class_name(const Object& object) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> readable(abi::__cxa_demangle(typeid(object).name(), nullptr, nullptr, &status),
+                                                             &std::free);
+  std::string name = status == 0 ? readable.get() : typeid(object).name();
+  name.erase(std::min(name.find('<'), name.size()));
+  if (const std::size_t colon = name.rfind(':'); colon != std::string::npos) name.erase(0, colon + 1);
+  // Templates only for the compiler's sake.
+  if (name.starts_with("basic_")) name.erase(0, 6);
+  return name;
+}
+
+/// Whether nobody may be told of a call that is made here.
+[[nodiscard]] inline bool is_unobserved() noexcept {
+  return observation::is_telling() || (here.call != nullptr && (here.call->unobserved || here.call->where == place::process));
+}
+
+/// Those that watch a call, and what they know of it from the beginning. Lives as long as the call.
+class watchers {
+ public:
+  /// Throws what the observers' constructors throw.
+  watchers(const options& own, const options& scope, const backend& who, const plan& how, std::optional<std::size_t> tasks) {
+    std::vector<std::shared_ptr<observer>> observers;
+    if (is_unobserved()) return;
+    const int verbose = own.verbose.value_or(scope.verbose.value_or(0));
+    if (verbose > 0) observers.push_back(std::make_shared<verbose_observer>(verbose));
+    if (const auto& users = own.observer != nullptr ? own.observer : scope.observer) observers.push_back(users);
+    if (observers.empty()) return;
+
+    static std::atomic<std::uint64_t> calls{0};
+    backend_ = who.name();
+    backend_class_ = class_name(who);
+    observed_.emplace(observed_call{.number = calls.fetch_add(1, std::memory_order_relaxed),
+                                    .description = how.description,
+                                    .backend = backend_,
+                                    .backend_class = backend_class_,
+                                    .n_jobs = own.n_jobs.value_or(scope.n_jobs.value_or(-1)),
+                                    .workers = how.workers,
+                                    .tasks = tasks,
+                                    .pre_dispatch = how.read_ahead == no_index ? std::nullopt : std::optional<std::size_t>(how.read_ahead),
+                                    .depth = here.call != nullptr ? here.call->depth + 1 : 0,
+                                    .begin = std::chrono::steady_clock::now()},
+                      std::move(observers));
+  }
+
+  /// Null where nobody watches.
+  [[nodiscard]] observation* get() noexcept { return observed_ ? &*observed_ : nullptr; }
+
+ private:
+  std::string backend_;
+  std::string backend_class_;
+  std::optional<observation> observed_;
+};
+
+}  // namespace manyhands::detail
