@@ -75,6 +75,7 @@ set(manyhands_headers
     manyhands/backends/processes.hpp
     # 5 watchers
     manyhands/observers/verbose.hpp
+    manyhands/observers/progress.hpp
     manyhands/detail/watchers.hpp
     # 6 selection
     manyhands/registry.hpp

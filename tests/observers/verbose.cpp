@@ -103,7 +103,7 @@ TEST_CASE("one worker prints no first line, and the lines of a loop") {
 TEST_CASE("several workers: first line, early lines, late lines with the time that remains, last line") {
   const auto begin = observed_call::clock::now();
   const auto printed =
-      lines(10, {.backend_class = "threads_backend", .n_jobs = -1, .workers = 2, .tasks = 20, .pre_dispatch = 4, .begin = begin}, 20);
+      lines(30, {.backend_class = "threads_backend", .n_jobs = -1, .workers = 2, .tasks = 20, .pre_dispatch = 4, .begin = begin}, 20);
   REQUIRE(printed.size() > 3);
   CHECK(printed.front() == "[Parallel(n_jobs=-1)]: Using backend threads_backend with 2 concurrent workers.");
   CHECK(printed[1] == "[Parallel(n_jobs=-1)]: Done  1 out of 20 | elapsed:    0.5s");

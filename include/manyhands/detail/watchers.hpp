@@ -18,6 +18,7 @@
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/observation.hpp>
 #include <manyhands/observer.hpp>
+#include <manyhands/observers/progress.hpp>
 #include <manyhands/observers/verbose.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/this_task.hpp>
@@ -52,6 +53,7 @@ class watchers {
     if (is_unobserved()) return;
     const int verbose = own.verbose.value_or(scope.verbose.value_or(0));
     if (verbose > 0) observers.push_back(std::make_shared<verbose_observer>(verbose));
+    if (own.progress.value_or(scope.progress.value_or(false))) observers.push_back(std::make_shared<progress_observer>());
     if (const auto& users = own.observer != nullptr ? own.observer : scope.observer) observers.push_back(users);
     if (observers.empty()) return;
 
