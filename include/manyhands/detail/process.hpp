@@ -89,13 +89,13 @@ class child_process {
   /// Readable once the process has ended; negative where the end shows only to those who ask.
   [[nodiscard]] int fd() const noexcept { return pidfd_.get(); }
 
-  /// The process may have ended by the time that this returns, or end a little later.
-  void kill() const noexcept {
+  /// The process may have ended by the time that this returns, or end a little later; with another signal than SIGKILL perhaps never.
+  void kill(int signal = SIGKILL) const noexcept {
     if (!runs()) return;
     if (pidfd_) {
-      ::syscall(pidfd_send_signal_call, pidfd_.get(), SIGKILL, nullptr, 0);
+      ::syscall(pidfd_send_signal_call, pidfd_.get(), signal, nullptr, 0);
     } else {
-      ::kill(pid_, SIGKILL);
+      ::kill(pid_, signal);
     }
   }
 

@@ -233,8 +233,8 @@ class slot_jobs final : public jobs {
     };
     if (std::exception_ptr error = run_attempts(index, once, [&] { slots_.discard(index); })) fail(index, std::move(error));
   }
-  /// Calls `once(keep)`, which is one attempt, until it has no error or no further attempt is left; returns the last error. `keep` says that
-  /// the task must last. `discard()` takes away the result of a task that was late.
+  /// Calls `once(keep)`, which is one attempt, until it has no error or no further attempt is left; returns the last error. `keep` says
+  /// that the task must last. `discard()` takes away the result of a task that was late.
   template <class Once, class Discard>
   std::exception_ptr run_attempts(std::size_t index, Once&& once, Discard&& discard) noexcept {
     attempt_watch* const watch = here.watch;

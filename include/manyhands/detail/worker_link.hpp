@@ -1,5 +1,8 @@
 #pragma once
 
+#include <signal.h>
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -34,7 +37,7 @@ class worker_link {
     const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
     frames_ = frame_reader(shared->positions, ring);
     posted = finished = 0;
-    is_ready = is_corrupt = was_ended = false;
+    is_ready = is_corrupt = was_ended = is_late = false;
 
     const open_memory open(memory_, places.memory());
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
@@ -63,6 +66,12 @@ class worker_link {
   }
   /// Kills the worker, which is collected later.
   void kill() noexcept { process_.kill(); }
+  /// Asks the worker to end, and lets it do nothing more after the attempt that it began then. False where it is through with that.
+  [[nodiscard]] bool condemn(std::uint64_t attempt_began) noexcept {
+    if (!board_->condemn(attempt_began)) return false;
+    process_.kill(SIGTERM);
+    return true;
+  }
 
   /// True where the worker has said something since it was heard last.
   [[nodiscard]] bool has_news() const noexcept {
@@ -83,6 +92,8 @@ class worker_link {
   bool is_ready = false;
   bool is_corrupt = false;  // it was killed because it had overwritten what it shares
   bool was_ended = false;   // it was killed because nobody wants its task
+  bool is_late = false;     // it was condemned because its task took too long, and is killed at `last_moment`
+  std::chrono::steady_clock::time_point last_moment = {};
 
  private:
   struct layout {
