@@ -94,15 +94,24 @@ class forked_call {
 
   void look_at_clock(std::size_t number) {
     worker_link& link = links_[number];
-    if (link.is_corrupt || link.was_ended) return;
+    if (link.is_corrupt || link.was_ended || link.is_stuck) return;
     if (link.is_late) {
       if (clock::now() >= link.last_moment) link.kill();
       return;
     }
     const std::uint64_t began = link.board().began();
     const clock::time_point now = clock::now();
-    if (began == 0) return;
-    if (began > nanoseconds(now)) {  // it cannot be
+    const index_range owed = supervisor_.expected(static_cast<int>(number));
+    const bool is_at_work = link.is_ready && !owed.empty();
+    const std::chrono::nanoseconds silence = link.silence(is_at_work ? owed.first : no_index, began, now);
+    if (began == 0) {
+      // Stopped between two tasks, or it has lost its clock. One that writes its output may take its time.
+      if (!is_at_work || silence < grace || silence - grace < timeout_) return;
+      if (link.board().running() == no_index && !link.process().is_stopped()) return;
+      link.is_stuck = true;
+      supervisor_.doomed(static_cast<int>(number));
+      link.kill();
+    } else if (began > nanoseconds(now)) {  // it cannot be
       doom(number);
     } else if (nanoseconds(now) - began >= static_cast<std::uint64_t>(timeout_.count()) && link.condemn(began)) {
       link.is_late = true;
@@ -123,7 +132,7 @@ class forked_call {
       intake_.take_places(static_cast<int>(number));  // they are not in the memory that it has overwritten
       sign.what = last_sign::kind::corrupt;
     } else if (const std::size_t task = link.board().running(); task != no_index || link.is_late) {
-      sign = {link.is_late ? last_sign::kind::late : last_sign::kind::running, task, link.board().attempt()};
+      sign = {link.is_late || link.is_stuck ? last_sign::kind::late : last_sign::kind::running, task, link.board().attempt()};
     }
     last_status_ = status;
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {

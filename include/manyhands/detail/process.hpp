@@ -99,6 +99,14 @@ class child_process {
     }
   }
 
+  /// Whether a signal has stopped the process, which neither runs nor ends then.
+  [[nodiscard]] bool is_stopped() const noexcept {
+    siginfo_t info{};
+    const auto look = [&](idtype_t kind, id_t id) { return ::waitid(kind, id, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0; };
+    const bool known = (pidfd_ && look(by_pidfd, static_cast<id_t>(pidfd_.get()))) || (runs() && look(P_PID, static_cast<id_t>(pid_)));
+    return known && info.si_code == CLD_STOPPED;
+  }
+
   /// Collects the process if it has ended. Never blocks.
   [[nodiscard]] std::optional<exit_status> try_collect() noexcept { return collect(WNOHANG); }
   /// Collects the process, waiting for its end. Only after `kill`, or where it is known to be about to end.
