@@ -67,10 +67,8 @@ class worker_loop {
       if (limit.count() == 0) return false;
       owner_.end_if_copy();
       const bool late = clock::now() - began_ >= limit;
-      // What comes now would be done twice: the caller has begun to end us, and means this task.
-      if (!owner_.board_.end_attempt()) {
-        for (;;) ::pause();
-      }
+      // The caller has begun to end us, and means this task: what came after it would be done twice.
+      if (!owner_.board_.end_attempt()) end_worker(0);
       return late;
     }
 
