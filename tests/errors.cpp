@@ -1,5 +1,6 @@
 #include <manyhands/errors.hpp>
 
+#include <chrono>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -94,6 +95,16 @@ TEST_CASE("what cannot travel is told with the type and the reason") {
   CHECK(mentions(stuck.what(), "'int*'"));
   CHECK(mentions(stuck.what(), "it is a pointer; return a copy"));
   CHECK(std::string(manyhands::not_transportable(std::string(stuck.what())).what()) == stuck.what());
+}
+
+TEST_CASE("a timeout is told with its task, and its limit in the largest unit that leaves no fraction") {
+  const manyhands::task_timeout late(7, std::chrono::milliseconds(1500));
+  CHECK(late.index() == 7);
+  CHECK(late.limit() == std::chrono::milliseconds(1500));
+  CHECK(std::string(late.what()) == "task 7 ran longer than its timeout of 1500 ms");
+  CHECK(mentions(manyhands::task_timeout(0, std::chrono::hours(1)).what(), "of 3600 s"));
+  CHECK(mentions(manyhands::task_timeout(0, std::chrono::microseconds(20)).what(), "of 20 us"));
+  CHECK(mentions(manyhands::task_timeout(0, std::chrono::nanoseconds(2001)).what(), "of 2001 ns"));
 }
 
 TEST_CASE("copies of an error say the same") {

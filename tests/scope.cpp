@@ -506,9 +506,7 @@ TEST_CASE_METHOD(environment, "a backend that is none is refused") {
 
 TEST_CASE_METHOD(environment, "what is not available yet says so, and is never ignored") {
   std::stop_source source;
-  const std::map<std::string, options> asked = {{"timeout", {.timeout = std::chrono::seconds(1)}},
-                                                {"retries", {.retries = 1}},
-                                                {"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
+  const std::map<std::string, options> asked = {{"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
                                                 {"memory_limit", {.memory_limit = 1}},
                                                 {"stop", {.stop = source.get_token()}},
                                                 {"verbose", {.verbose = 1}},
@@ -525,5 +523,5 @@ TEST_CASE_METHOD(environment, "what is not available yet says so, and is never i
 }
 
 TEST_CASE_METHOD(environment, "what is not available yet may be set to what it is anyway") {
-  CHECK_NOTHROW(parallel_config({.retries = 0, .verbose = 0, .progress = false, .observer = nullptr}));
+  CHECK_NOTHROW(parallel_config({.verbose = 0, .progress = false, .observer = nullptr}));
 }

@@ -15,12 +15,15 @@ struct last_sign {
   enum class kind : std::uint8_t {
     idle,     ///< it ran no task
     running,  ///< it said that it ran `task`
+    late,     ///< it ran `task` for too long, and was ended for it
     corrupt,  ///< it had overwritten what it shares with its caller, and was ended for it
     ended     ///< its caller ended it, for a task that nobody wanted
   };
 
   kind what = kind::idle;
   std::size_t task = 0;
+  /// For `running` and `late`: which attempt at the task it says it was.
+  int attempt = 0;
 };
 
 /// The ranges that one worker was given, and how far it is with them.
@@ -85,7 +88,7 @@ class assignment {
   [[nodiscard]] std::optional<std::size_t> culprit(last_sign sign, std::size_t limit) const noexcept {
     const index_range next = expected(limit);
     if (next.empty() || sign.what == last_sign::kind::ended || sign.what == last_sign::kind::idle) return std::nullopt;
-    if (sign.what == last_sign::kind::running) {
+    if (sign.what == last_sign::kind::running || sign.what == last_sign::kind::late) {
       // It had left the result and could not say so any more, or it was in a task that nobody wants.
       if (sign.task == last_done_ || (sign.task >= limit && has_unwanted(limit))) return std::nullopt;
     }

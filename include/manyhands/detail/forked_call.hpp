@@ -29,7 +29,8 @@ class forked_call {
   /// Throws `std::system_error` where the system has no descriptor or memory left.
   forked_call(jobs& work, const plan& how, std::size_t result_size)
       : work_(work),
-        supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known()),
+        supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
+                    work.facts().retries),
         intake_(work, supervisor_, result_size),
         links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
         polled_(links_.size() + 1) {}
@@ -58,6 +59,10 @@ class forked_call {
 
  private:
   using milliseconds = std::chrono::milliseconds;
+  using clock = std::chrono::steady_clock;
+
+  /// So long a worker has to follow when it is asked to end. One that is stopped, or blocks SIGTERM, never does.
+  static constexpr milliseconds grace{500};
 
   // --- what workers say
 
@@ -73,29 +78,70 @@ class forked_call {
         supervisor_.ready(static_cast<int>(number));
       }
       if (!intake_.take(static_cast<int>(number), link) || !link.is_intact(limit_)) {
-        link.is_corrupt = true;
-        supervisor_.doomed(static_cast<int>(number));
-        link.kill();
+        doom(number);
       }
     }
-    if (status) bury(number, *status);
+    if (status) {
+      bury(number, *status);
+    } else if (timeout_.count() != 0) {
+      look_at_clock(number);
+    }
+  }
+
+  void doom(std::size_t number) {
+    links_[number].is_corrupt = true;
+    supervisor_.doomed(static_cast<int>(number));
+    links_[number].kill();
+  }
+
+  void look_at_clock(std::size_t number) {
+    worker_link& link = links_[number];
+    if (link.is_corrupt || link.was_ended || link.is_stuck) return;
+    if (link.is_late) {
+      if (clock::now() >= link.last_moment) link.kill();
+      return;
+    }
+    const std::uint64_t began = link.board().began();
+    const clock::time_point now = clock::now();
+    const index_range owed = supervisor_.expected(static_cast<int>(number));
+    const bool is_at_work = link.is_ready && !owed.empty();
+    const std::chrono::nanoseconds silence = link.silence(is_at_work ? owed.first : no_index, began, now);
+    if (began == 0) {
+      // Stopped between two tasks, or it has lost its clock. One that writes its output may take its time.
+      if (!is_at_work || silence < grace || silence - grace < timeout_) return;
+      if (link.board().running() == no_index && !link.process().is_stopped()) return;
+      link.is_stuck = true;
+      supervisor_.doomed(static_cast<int>(number));
+      link.kill();
+    } else if (began > nanoseconds(now)) {  // it cannot be
+      doom(number);
+    } else if (nanoseconds(now) - began >= static_cast<std::uint64_t>(timeout_.count()) && link.condemn(began)) {
+      link.is_late = true;
+      link.last_moment = now + grace;
+      supervisor_.doomed(static_cast<int>(number));
+    }
+  }
+  [[nodiscard]] static std::uint64_t nanoseconds(clock::time_point time) noexcept {
+    return static_cast<std::uint64_t>(time.time_since_epoch() / std::chrono::nanoseconds(1));
   }
 
   void bury(std::size_t number, exit_status status) {
-    const worker_link& link = links_[number];
+    worker_link& link = links_[number];
     last_sign sign;
     if (link.was_ended) {
       sign.what = last_sign::kind::ended;
     } else if (link.is_corrupt) {
       intake_.take_places(static_cast<int>(number));  // they are not in the memory that it has overwritten
       sign.what = last_sign::kind::corrupt;
-    } else if (const std::size_t task = link.board().running(); task != no_index) {
-      sign = {last_sign::kind::running, task};
+    } else if (const std::size_t task = link.board().running(); task != no_index || link.is_late) {
+      sign = {link.is_late || link.is_stuck ? last_sign::kind::late : last_sign::kind::running, task, link.board().attempt()};
     }
     last_status_ = status;
     if (!ending_) tell(occurrence::kind::lost, static_cast<int>(number));
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {
-      work_.fail(*lost, std::make_exception_ptr(worker_lost(*lost, static_cast<int>(number), status.signal, status.code)));
+      work_.fail(*lost, sign.what == last_sign::kind::late
+                            ? std::make_exception_ptr(task_timeout(*lost, timeout_))
+                            : std::make_exception_ptr(worker_lost(*lost, static_cast<int>(number), status.signal, status.code)));
     }
   }
 
@@ -112,7 +158,7 @@ class forked_call {
         supervisor_.fetched(work_.next(wanted.most));
         break;
       case action::kind::give:
-        link.board().post(link.posted++, wanted.tasks);
+        link.board().post(link.posted++, wanted.tasks, wanted.attempt);
         tell(occurrence::kind::dispatched, wanted.worker, wanted.tasks);
         break;
       case action::kind::take_back:
@@ -186,9 +232,9 @@ class forked_call {
     heed_limit();
   }
 
-  void tell(occurrence::kind what, int worker, index_range tasks = {}) noexcept {
+  void tell(occurrence::kind what, int worker, index_range tasks = {}, int attempt = 0) noexcept {
     if (observation* const seen = work_.facts().observed) {
-      seen->report({.what = what, .task = {.index = tasks.first, .worker = worker}, .last = tasks.last});
+      seen->report({.what = what, .task = {.index = tasks.first, .worker = worker, .attempt = attempt}, .last = tasks.last});
     }
   }
 
@@ -198,11 +244,26 @@ class forked_call {
     // A worker rings for whatever it says, and its end is seen: the longest sleep only bounds the harm where a task has closed its bell.
     constexpr milliseconds longest(100);
     constexpr milliseconds where_ends_are_silent(2);
-    constexpr milliseconds where_a_worker_is_late(1);
-    if (supervisor_.should_look_again_soon()) return where_a_worker_is_late;
+    constexpr milliseconds where_a_task_is_unwanted(1);
+    if (supervisor_.should_look_again_soon()) return where_a_task_is_unwanted;
     const bool silent =
         std::any_of(links_.begin(), links_.end(), [](const worker_link& link) { return link.runs() && link.process().fd() < 0; });
-    return silent ? where_ends_are_silent : longest;
+    return std::min(silent ? where_ends_are_silent : longest, until_one_is_late());
+  }
+  /// How long no worker can be late. Tasks that begin meanwhile have all their time before them.
+  [[nodiscard]] milliseconds until_one_is_late() {
+    if (timeout_.count() == 0 || ending_) return milliseconds::max();
+    const clock::time_point now = clock::now();
+    std::chrono::nanoseconds least = timeout_;
+    for (const worker_link& link : links_) {
+      if (!link.runs()) continue;
+      if (link.is_late) {
+        least = std::min<std::chrono::nanoseconds>(least, link.last_moment - now);
+      } else if (const std::uint64_t began = link.board().began(); began != 0 && began < nanoseconds(now)) {
+        least = std::min(least, timeout_ - std::chrono::nanoseconds(nanoseconds(now) - began));
+      }
+    }
+    return std::max(std::chrono::ceil<milliseconds>(least), milliseconds(1));
   }
 
   void sleep(milliseconds at_most) {
@@ -231,7 +292,7 @@ class forked_call {
       if (!link.runs()) continue;
       const std::size_t task = link.board().running();
       // A wanted task that seems to run has left its result, and is about to say so.
-      if (link.board().is_ready() && !link.is_corrupt && (task == no_index || task < limit)) {
+      if (link.board().is_ready() && !link.is_corrupt && !link.is_late && (task == no_index || task < limit)) {
         link.board().dismiss();
       } else {
         link.kill();
@@ -254,6 +315,7 @@ class forked_call {
   }
 
   jobs& work_;
+  const std::chrono::nanoseconds timeout_ = work_.facts().timeout;  // 0: none
   const parent_facts parent_;
   const shared_inner_limit inner_{work_.facts().inner};  // OpenBLAS starts threads in every child that has to lower the number itself
   const doorbell bell_;

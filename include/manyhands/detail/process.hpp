@@ -89,14 +89,22 @@ class child_process {
   /// Readable once the process has ended; negative where the end shows only to those who ask.
   [[nodiscard]] int fd() const noexcept { return pidfd_.get(); }
 
-  /// The process may have ended by the time that this returns, or end a little later.
-  void kill() const noexcept {
+  /// The process may have ended by the time that this returns, or end a little later; with another signal than SIGKILL perhaps never.
+  void kill(int signal = SIGKILL) const noexcept {
     if (!runs()) return;
     if (pidfd_) {
-      ::syscall(pidfd_send_signal_call, pidfd_.get(), SIGKILL, nullptr, 0);
+      ::syscall(pidfd_send_signal_call, pidfd_.get(), signal, nullptr, 0);
     } else {
-      ::kill(pid_, SIGKILL);
+      ::kill(pid_, signal);
     }
+  }
+
+  /// Whether a signal has stopped the process, which neither runs nor ends then.
+  [[nodiscard]] bool is_stopped() const noexcept {
+    siginfo_t info{};
+    const auto look = [&](idtype_t kind, id_t id) { return ::waitid(kind, id, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0; };
+    const bool known = (pidfd_ && look(by_pidfd, static_cast<id_t>(pidfd_.get()))) || (runs() && look(P_PID, static_cast<id_t>(pid_)));
+    return known && info.si_code == CLD_STOPPED;
   }
 
   /// Collects the process if it has ended. Never blocks.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct action {
   index_range tasks = {};
   std::size_t most = 0;
   share wanted = share::half;
+  /// For `give`: how often the tasks were begun before.
+  int attempt = 0;
   /// For `take_back`: the tasks below it have their results.
   std::size_t done = 0;
   /// For `take_back`: the worker is at this range, or begins it next.
@@ -46,8 +49,9 @@ class supervisor {
   static constexpr int most_deaths_outside = 8;
   static constexpr int most_deaths_without_progress = 64;
 
-  supervisor(int workers, batch_size batch, std::size_t tasks)
-      : workers_(static_cast<std::size_t>(workers)), batch_(batch), unfetched_(tasks) {}
+  /// `retries` is how often a task is begun again whose worker died.
+  supervisor(int workers, batch_size batch, std::size_t tasks, int retries = 0)
+      : workers_(static_cast<std::size_t>(workers)), batch_(batch), retries_(retries), unfetched_(tasks) {}
 
   // --- events
 
@@ -93,22 +97,28 @@ class supervisor {
   void limited(std::size_t index) noexcept { limit_ = std::min(limit_, index); }
   /// The worker is about to die by its caller's hand.
   void doomed(int number) noexcept { at(number).life = state::doomed; }
-  /// The worker is gone. Returns the task that it took with it, if any; all its others will be run by somebody else.
+  /// The worker is gone. Returns the task that it took with it, if any; all its others will be run by somebody else, and so will this one
+  /// where it has another attempt.
   [[nodiscard]] std::optional<std::size_t> died(int number, last_sign sign) {
     worker& who = at(number);
     const std::optional<std::size_t> culprit = who.given.culprit(sign, limit_);
     if (culprit) who.given.complete(1, limit_);
     // What it had overwritten were results, too. Task by task, the one that did it can spoil few others when it runs again.
     if (sign.what == last_sign::kind::corrupt) pace_ = fresh_pace();
-    if (sign.what != last_sign::kind::ended) {
-      ++deaths_without_progress_;
+    const bool again = culprit && has_another_attempt(*culprit, sign);
+    // To end a late task is our own doing, and attempts are bounded by their number.
+    if (sign.what != last_sign::kind::ended && !(sign.what == last_sign::kind::late && culprit)) {
+      if (!again) ++deaths_without_progress_;
       deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
     }
     while (!who.given.ranges().empty()) {
       if (const index_range rest = who.given.drop_newest(limit_)) todo_.push_front(rest);
     }
     who = {};
-    return culprit;
+    if (!again) return culprit;
+    // Alone, and after those that have not had their turn.
+    todo_.push_back({*culprit, *culprit + 1});
+    return std::nullopt;
   }
 
   // --- what to do
@@ -171,6 +181,16 @@ class supervisor {
     return std::any_of(workers_.begin(), workers_.end(), test);
   }
 
+  /// Counts the attempts at a task that died with its worker, and not more than there can have been, whatever the worker says.
+  [[nodiscard]] bool has_another_attempt(std::size_t task, last_sign sign) {
+    if (retries_ == 0) return false;
+    int& begun = attempts_[task];
+    if (sign.what != last_sign::kind::corrupt) begun = std::clamp(sign.attempt, begun, retries_);
+    if (++begun <= retries_) return true;
+    attempts_.erase(task);
+    return false;
+  }
+
   static adaptive_batch fresh_pace() noexcept { return adaptive_batch(std::chrono::microseconds(700)); }
   [[nodiscard]] bool is_dry() const noexcept { return dry_ || fetched_ >= limit_; }
   [[nodiscard]] std::size_t batch_now() const noexcept {
@@ -197,7 +217,12 @@ class supervisor {
     if (batch_.is_automatic() && tasks.size() > pace_.size()) tasks.last = tasks.first + pace_.size();
     source.first = tasks.last;
     if (source.empty()) todo_.pop_front();
-    return {.what = action::kind::give, .worker = number, .number = at(number).given.add(tasks), .tasks = tasks};
+    const auto begun = attempts_.find(tasks.first);  // no other task is with one that was begun before
+    return {.what = action::kind::give,
+            .worker = number,
+            .number = at(number).given.add(tasks),
+            .tasks = tasks,
+            .attempt = begun != attempts_.end() ? begun->second : 0};
   }
   [[nodiscard]] std::optional<action> start_another() {
     if (todo_.empty() && is_dry()) return std::nullopt;
@@ -258,6 +283,8 @@ class supervisor {
 
   std::vector<worker> workers_;
   batch_size batch_;
+  int retries_;
+  std::map<std::size_t, int> attempts_;  // how often tasks were begun that have died with a worker
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();
   std::deque<index_range> todo_;  // fetched or taken back, and nobody's

@@ -161,6 +161,8 @@ class frame_reader {
   [[nodiscard]] bool is_lost() const noexcept { return lost_; }
   /// Whether the reader's position is still what it has written. With another one the writer may wait for room that is there.
   [[nodiscard]] bool is_intact() const noexcept { return positions_->head.load(std::memory_order_relaxed) == released_; }
+  /// How many bytes were read so far.
+  [[nodiscard]] std::uint64_t bytes_read() const noexcept { return head_; }
   /// True while the writer has published what was not read.
   [[nodiscard]] bool has_news() const noexcept { return positions_->tail.load(std::memory_order_acquire) != head_; }
 

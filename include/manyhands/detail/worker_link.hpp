@@ -1,5 +1,8 @@
 #pragma once
 
+#include <signal.h>
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -34,7 +37,8 @@ class worker_link {
     const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
     frames_ = frame_reader(shared->positions, ring);
     posted = finished = 0;
-    is_ready = is_corrupt = was_ended = false;
+    is_ready = is_corrupt = was_ended = is_late = is_stuck = false;
+    last_seen_ = {};
 
     const open_memory open(memory_, places.memory());
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
@@ -63,6 +67,12 @@ class worker_link {
   }
   /// Kills the worker, which is collected later.
   void kill() noexcept { process_.kill(); }
+  /// Asks the worker to end, and lets it do nothing more after the attempt that it began then. False where it is through with that.
+  [[nodiscard]] bool condemn(std::uint64_t attempt_began) noexcept {
+    if (!board_->condemn(attempt_began)) return false;
+    process_.kill(SIGTERM);
+    return true;
+  }
 
   /// True where the worker has said something since it was heard last.
   [[nodiscard]] bool has_news() const noexcept {
@@ -71,6 +81,16 @@ class worker_link {
 
   /// Whether the worker has left alone what only its caller writes. `limit` is the last one that it was told.
   [[nodiscard]] bool is_intact(std::size_t limit) const noexcept { return board_->is_intact(posted, limit) && frames_.is_intact(); }
+
+  /// How long the worker has neither left nor begun anything. The next result that it owes is that of task `next`; its attempt began at
+  /// `began`. To be asked again and again.
+  [[nodiscard]] std::chrono::nanoseconds silence(std::size_t next, std::uint64_t began,
+                                                 std::chrono::steady_clock::time_point now) noexcept {
+    const sign_of_life seen{next, began, frames_.bytes_read()};
+    if (seen != last_seen_) seen_at_ = now;
+    last_seen_ = seen;
+    return now - seen_at_;
+  }
 
   [[nodiscard]] bool runs() const noexcept { return process_.runs(); }
   [[nodiscard]] const child_process& process() const noexcept { return process_; }
@@ -81,8 +101,11 @@ class worker_link {
   std::uint32_t posted = 0;    // ranges given
   std::uint32_t finished = 0;  // ranges that the worker is through with
   bool is_ready = false;
-  bool is_corrupt = false;   // it was killed because it had overwritten what it shares
-  bool was_ended = false;    // it was killed because nobody wants its task
+  bool is_corrupt = false;  // it was killed because it had overwritten what it shares
+  bool was_ended = false;   // it was killed because nobody wants its task
+  bool is_late = false;     // it was condemned because its task took too long, and is killed at `last_moment`
+  std::chrono::steady_clock::time_point last_moment = {};
+  bool is_stuck = false;  // it was killed because it did not get on, and had no clock that said since when
   bool was_started = false;  // there was one before
 
  private:
@@ -110,10 +133,19 @@ class worker_link {
     const shared_memory& places_;
   };
 
+  struct sign_of_life {
+    std::size_t next = no_index;
+    std::uint64_t began = 0;
+    std::uint64_t bytes = 0;
+    friend bool operator==(const sign_of_life&, const sign_of_life&) = default;
+  };
+
   shared_memory memory_;
   worker_board* board_ = nullptr;
   frame_reader frames_;
   child_process process_;  // after memory_: it ends before that goes
+  sign_of_life last_seen_;
+  std::chrono::steady_clock::time_point seen_at_;
 };
 
 }  // namespace manyhands::detail
