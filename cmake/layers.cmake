@@ -44,6 +44,7 @@ set(manyhands_headers
     # 4 machinery
     manyhands/detail/segmented.hpp
     manyhands/detail/repeatable.hpp
+    manyhands/detail/call_stop.hpp
     manyhands/detail/input.hpp
     manyhands/detail/results.hpp
     manyhands/detail/tuple_slots.hpp

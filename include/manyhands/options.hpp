@@ -133,7 +133,9 @@ struct options {
   /// beginning again where there are more workers. Ends with the call, for the caller, too. Default `pin::none`. Nested calls take it from
   /// their own options alone. A hint: where the system does not allow it, workers run anywhere.
   std::optional<manyhands::pin> pin = std::nullopt;
-  /// Stops the call, which throws `cancelled`.
+  /// Stops the call: no further task starts, running ones are asked through `this_task::stop_token()`, those in worker processes are
+  /// killed. When none runs any more the call throws `cancelled`; `outcomes` returns instead, with that error for every task that was read
+  /// and has no outcome of its own. Calls inside its tasks are stopped with it.
   std::optional<std::stop_token> stop = std::nullopt;
   /// joblib's progress lines. Default 0: none.
   std::optional<int> verbose = std::nullopt;

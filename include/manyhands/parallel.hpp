@@ -4,10 +4,12 @@
 #include <concepts>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <ranges>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -17,6 +19,7 @@
 
 #include <manyhands/backend.hpp>
 #include <manyhands/backends/sequential.hpp>
+#include <manyhands/detail/call_stop.hpp>
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/slots.hpp>
@@ -148,6 +151,8 @@ class Parallel {
                    .read_ahead = ahead ? ahead->batches(chosen.workers) : 2 * static_cast<std::size_t>(chosen.workers),
                    .description = description ? std::string_view(*description) : std::string_view()};
 
+    const std::optional<std::stop_token>& stop = options_.stop ? options_.stop : scope.stop;
+    const detail::call_stop stopped_by(stop ? &*stop : nullptr, detail::here.stop);
     detail::watchers watchers(options_, scope, who, how, slots.size());
     const detail::call_facts facts{
         .scope = detail::here.scope,
@@ -162,7 +167,7 @@ class Parallel {
         .retries = options_.retries.value_or(scope.retries.value_or(0)),
         .timeout = timeout,
         .watches = timer.get(),
-        .stop = detail::here.stop,
+        .stop = stopped_by.token(),
         .observed = watchers.get(),
         .unobserved = detail::is_unobserved(),
         .depth = detail::here.call != nullptr ? detail::here.call->depth + 1 : 0};
@@ -188,6 +193,8 @@ class Parallel {
     }
     detail::slot_jobs<Slots> work(facts, slots, traits.shares_memory);
     prepared.reset();
+    std::optional<std::stop_callback<std::function<void()>>> stops;
+    if (facts.stop != nullptr) stops.emplace(*facts.stop, [&work] { work.cancel(); });
     if (!traits.shares_memory) {
       if (const result_transport home = work.transport(); !home.possible()) throw not_transportable(home.type_name, home.obstacle);
     }
@@ -196,11 +203,12 @@ class Parallel {
       }
     }
     // The first task is read here: a call without any starts no worker. A range that breaks later has its tasks run, of which one may fail.
-    if (!work.complete() && !work.read(1)) work.rethrow();
-    if (work.complete() && work.known() == 0) return work.rethrow();
-    who.run(work, how);
+    const bool any = (work.complete() || work.read(1)) && work.known() > 0;
+    if (any) who.run(work, how);
+    stops.reset();
+    if (work.settle_cancelled()) return;
     work.rethrow();
-    if (work.waiting() > 0 || !work.complete()) {
+    if (any && (work.waiting() > 0 || !work.complete())) {
       throw error("backend \"" + std::string(who.name()) + "\" returned before all tasks were run: " + std::to_string(work.waiting()) +
                   " are left");
     }

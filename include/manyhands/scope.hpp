@@ -95,7 +95,6 @@ inline void check(const options& asked) {
   };
   refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
   refuse_if(asked.memory_limit.has_value(), "memory_limit");
-  refuse_if(asked.stop.has_value(), "stop");
   refuse_if(asked.trace.has_value(), "trace");
   refuse_if(asked.report.has_value(), "report");
   refuse_if(asked.checkpoint.has_value(), "checkpoint");

@@ -133,9 +133,9 @@ namespace this_task {
 /// How often the task was run before, and failed: 0 at first, at most `options::retries`.
 [[nodiscard]] inline int attempt() noexcept { return detail::here.attempt; }
 
-/// Asks the task to stop when it has run for `options::timeout`, where it shares the caller's memory: a worker process is killed instead.
-/// A nested call's tasks are asked as well when the task around them is. Holds for this attempt, and after its end. A token that nothing
-/// can stop where there is no timeout.
+/// Asks the task to stop: when the call is stopped (`options::stop`), when the task has run for `options::timeout`, and in a nested call
+/// when the task around it is asked. Only where the task shares the caller's memory: a worker process is killed instead. Holds for this
+/// attempt, and after its end. A token that nothing can stop where none of these can happen.
 [[nodiscard]] inline std::stop_token stop_token() noexcept { return detail::here.stop != nullptr ? *detail::here.stop : std::stop_token(); }
 
 /// A seed for the task's random numbers: it depends on `options::seed` and the index alone, so a run is the same for every `n_jobs`,

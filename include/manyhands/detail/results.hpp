@@ -155,6 +155,8 @@ class outcome_results {
     });
   }
   void discard(std::size_t index) noexcept { outcomes_.reset(index); }
+  /// Whether the task has its value or its error.
+  [[nodiscard]] bool holds(std::size_t index) noexcept { return outcomes_.holds(index); }
   void emplace_error(std::size_t index, std::exception_ptr error) {
     outcomes_.emplace(index, [&] { return outcome<kept>(index, std::move(error)); });
   }

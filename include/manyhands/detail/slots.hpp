@@ -65,8 +65,8 @@ class call_errors {
 /// One call's jobs: tasks and results in a `Slots`, which says how one task runs, and here everything that is the same for all calls.
 ///
 /// `Slots` has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
-/// `keeps_errors` and, where that is true, `keep_error(i, error)`. For tasks that are run again: `lasts(i)`, and where that is true
-/// `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task.
+/// `keeps_errors` and, where that is true, `keep_error(i, error)` and `holds(i)`. For tasks that are run again: `lasts(i)`, and where that
+/// is true `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task.
 template <class Slots>
 class slot_jobs final : public jobs {
  public:
@@ -172,6 +172,31 @@ class slot_jobs final : public jobs {
     stop_at(0);
   }
   [[nodiscard]] std::exception_ptr aborted() const noexcept override { return errors_.aborted(); }
+
+  /// Gives the call up because somebody has asked for it. May be called at any time, by any thread.
+  void cancel() noexcept {
+    try {
+      abort(std::make_exception_ptr(cancelled("the call was stopped")));
+    } catch (...) {  // no memory for it
+      abort(std::current_exception());
+    }
+    is_cancelled_.store(true, std::memory_order_release);
+  }
+  /// Where the call was cancelled and keeps errors: settles the tasks that have not run. False otherwise. To be called when no task runs
+  /// any more.
+  [[nodiscard]] bool settle_cancelled() {
+    if constexpr (Slots::keeps_errors) {
+      if (!is_cancelled_.load(std::memory_order_acquire)) return false;
+      make_room_late();
+      const std::exception_ptr cause = errors_.aborted();
+      for (std::size_t index = 0; index < slots_.ready(); ++index) {
+        if (!slots_.holds(index)) slots_.keep_error(index, cause);
+      }
+      return true;
+    } else {
+      return false;
+    }
+  }
 
   bool read(std::size_t most) noexcept override {
     if (stopped()) return false;
@@ -403,6 +428,7 @@ class slot_jobs final : public jobs {
 
   Slots& slots_;
   call_errors errors_;
+  std::atomic<bool> is_cancelled_{false};
   bool roomy_;
   const bool is_watched_ = facts().is_watched();
 };
@@ -436,6 +462,7 @@ class range_slots {
   [[nodiscard]] static constexpr bool lasts(std::size_t) noexcept { return Input::lasts; }
   void release(std::size_t index) noexcept { input_.release(index); }
   void discard(std::size_t index) noexcept { results_.discard(index); }
+  [[nodiscard]] bool holds(std::size_t index) noexcept { return results_.holds(index); }
   void load(std::size_t index, reader& bytes) {
     load_result<result>(bytes, [&]<class... Value>(Value&&... value) {
       results_.emplace(index, [&]() -> decltype(auto) {
