@@ -42,6 +42,8 @@ set(manyhands_headers
     manyhands/detail/pinning.hpp
     manyhands/backend.hpp
     # 4 machinery
+    manyhands/detail/os.hpp
+    manyhands/detail/journal.hpp
     manyhands/detail/segmented.hpp
     manyhands/detail/repeatable.hpp
     manyhands/detail/call_stop.hpp
@@ -50,7 +52,6 @@ set(manyhands_headers
     manyhands/detail/tuple_slots.hpp
     manyhands/detail/slots.hpp
     manyhands/detail/hwloc.hpp
-    manyhands/detail/os.hpp
     manyhands/detail/process.hpp
     manyhands/detail/shared_memory.hpp
     manyhands/detail/direct_results.hpp

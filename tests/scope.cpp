@@ -505,23 +505,14 @@ TEST_CASE_METHOD(environment, "a backend that is none is refused") {
 }
 
 TEST_CASE_METHOD(environment, "what is not available yet says so, and is never ignored") {
-  std::stop_source source;
   const std::map<std::string, options> asked = {{"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
                                                 {"memory_limit", {.memory_limit = 1}},
-                                                {"stop", {.stop = source.get_token()}},
-                                                {"verbose", {.verbose = 1}},
-                                                {"progress", {.progress = true}},
                                                 {"trace", {.trace = "t"}},
                                                 {"report", {.report = "r"}},
-                                                {"checkpoint", {.checkpoint = "c"}},
-                                                {"observer", {.observer = std::make_shared<manyhands::observer>()}}};
+                                                {"checkpoint", {.checkpoint = "c"}}};
   for (const auto& [member, one] : asked) {
     INFO(member);
     const std::string text = refusal<manyhands::error>([&] { const parallel_config guard(one); });
     CHECK(text == "options::" + member + " is not available yet");
   }
-}
-
-TEST_CASE_METHOD(environment, "what is not available yet may be set to what it is anyway") {
-  CHECK_NOTHROW(parallel_config({.verbose = 0, .progress = false, .observer = nullptr}));
 }

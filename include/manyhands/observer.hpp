@@ -34,6 +34,9 @@ struct observed_call {
   std::optional<std::size_t> pre_dispatch = {};
   /// How many calls there are around it.
   int depth = 0;
+  /// How many results its checkpoint has from an earlier run, and how many bytes of that were broken and are lost.
+  std::size_t restored = 0;
+  std::size_t broken_bytes = 0;
   clock::time_point begin = {};
 };
 

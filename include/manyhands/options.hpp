@@ -147,7 +147,11 @@ struct options {
   std::optional<std::filesystem::path> trace = std::nullopt;
   /// Where to write an HTML report.
   std::optional<std::filesystem::path> report = std::nullopt;
-  /// Where finished results are journaled.
+  /// Where finished results are journaled: the same call with the same path runs only what is missing, whatever ended the run before. Each
+  /// result is given to the system at once and to the disk within about a second. Results must be transportable. A file that is no journal,
+  /// that of another call (number of tasks, type of the results, seed, description), or in use is refused with `checkpoint_error` before
+  /// any task runs; a broken end is cut off, and those tasks run again. A full disk is an `observer_error` after the call. In a scope it
+  /// holds for the calls made there, one after another, not for calls inside their tasks.
   std::optional<std::filesystem::path> checkpoint = std::nullopt;
   /// The base of `this_task::seed()`. Default 0.
   std::optional<std::uint64_t> seed = std::nullopt;

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -21,6 +22,7 @@
 #include <manyhands/backends/sequential.hpp>
 #include <manyhands/detail/call_stop.hpp>
 #include <manyhands/detail/input.hpp>
+#include <manyhands/detail/journal.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/slots.hpp>
 #include <manyhands/detail/task_timer.hpp>
@@ -153,12 +155,15 @@ class Parallel {
 
     const std::optional<std::stop_token>& stop = options_.stop ? options_.stop : scope.stop;
     const detail::call_stop stopped_by(stop ? &*stop : nullptr, detail::here.stop);
-    detail::watchers watchers(options_, scope, who, how, slots.size());
+    const std::uint64_t seed = options_.seed.value_or(scope.seed.value_or(0));
+    std::optional<detail::journal> kept;
+    detail::open_journal(kept, options_, scope, slots, how, seed);
+    detail::watchers watchers(options_, scope, who, how, slots.size(), kept ? &*kept : nullptr);
     const detail::call_facts facts{
         .scope = detail::here.scope,
         .initializer = options_.initializer || detail::here.initializing ? options_.initializer : scope.initializer,
         .initializing = detail::here.initializing,
-        .seed = options_.seed.value_or(scope.seed.value_or(0)),
+        .seed = seed,
         .where = chosen.where,
         .budget = chosen.budget,
         .inner = detail::select_inner_threads(options_, chosen),
@@ -169,10 +174,15 @@ class Parallel {
         .watches = timer.get(),
         .stop = stopped_by.token(),
         .observed = watchers.get(),
+        .kept = kept ? &*kept : nullptr,
         .unobserved = detail::is_unobserved(),
         .depth = detail::here.call != nullptr ? detail::here.call->depth + 1 : 0};
     detail::observation* const observed = watchers.get();
-    if (observed == nullptr) return run_on(who, slots, facts, how);
+    if (observed == nullptr) {
+      run_on(who, slots, facts, how);
+      if (kept) kept->finish();
+      return;
+    }
     observed->begin();
     try {
       run_on(who, slots, facts, how);
@@ -181,6 +191,7 @@ class Parallel {
       throw;
     }
     observed->end(nullptr);
+    if (kept) kept->finish();
   }
   template <class Slots>
   static void run_on(backend& who, Slots& slots, const detail::call_facts& facts, const plan& how) {

@@ -97,7 +97,6 @@ inline void check(const options& asked) {
   refuse_if(asked.memory_limit.has_value(), "memory_limit");
   refuse_if(asked.trace.has_value(), "trace");
   refuse_if(asked.report.has_value(), "report");
-  refuse_if(asked.checkpoint.has_value(), "checkpoint");
 }
 
 /// Who runs a call, and what its tasks are to know of it.

@@ -13,6 +13,8 @@ namespace manyhands {
 namespace detail {
 
 class observation;
+template <class>
+class basic_journal;
 struct scope_frame;
 struct pinning;
 
@@ -90,13 +92,15 @@ struct call_facts {
 
   /// Who is told what happens in the call. Null: nobody.
   observation* observed = nullptr;
+  /// Where results are kept beyond the call. Null: nowhere.
+  basic_journal<void>* kept = nullptr;
   /// Nobody is told of calls in here: a worker process has no way to tell, and what an observer does itself is not watched.
   bool unobserved = false;
   /// How many calls there are around it.
   int depth = 0;
 
   /// Whether there is more to a task than to run it once.
-  [[nodiscard]] bool is_watched() const noexcept { return retries != 0 || timeout.count() != 0 || observed != nullptr; }
+  [[nodiscard]] bool is_watched() const noexcept { return retries != 0 || timeout.count() != 0 || observed != nullptr || kept != nullptr; }
 };
 
 /// What the calling thread is doing. Not changed by anyone else.

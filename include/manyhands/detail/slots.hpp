@@ -11,13 +11,17 @@
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/input.hpp>
+#include <manyhands/detail/journal.hpp>
 #include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/results.hpp>
+#include <manyhands/detail/type_name.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/exception_codec.hpp>
 
@@ -109,16 +113,20 @@ class slot_jobs final : public jobs {
   }
   void load(std::size_t index, reader& bytes) override {
     make_room_late();
-    if (facts().observed == nullptr) {
+    if (!is_watched_) {
       slots_.load(index, bytes);
       return;
     }
-    const std::size_t size = bytes.remaining() - std::min(bytes.remaining(), sizeof(far_run));
-    reader value(bytes.take(size));
-    const far_run run = read_run(bytes);
+    const bool is_observed = facts().observed != nullptr;
+    const std::span<const std::byte> result =
+        bytes.take(bytes.remaining() - (is_observed ? std::min(bytes.remaining(), sizeof(far_run)) : 0));
+    far_run run{};
+    if (is_observed) run = read_run(bytes);
+    reader value(result);
     slots_.load(index, value);
     value.finish();
-    tell_far_run(index, run, nullptr);
+    if (facts().kept != nullptr && !facts().kept->holds(index)) facts().kept->append(index, result);
+    if (is_observed) tell_far_run(index, run, nullptr);
   }
   void load_error(std::size_t index, reader& bytes) noexcept override {
     if (facts().observed == nullptr) {
@@ -138,6 +146,15 @@ class slot_jobs final : public jobs {
   }
   task_result execute(std::size_t index, writer& bytes) noexcept override {
     here.task = index;
+    if (facts().kept != nullptr) {
+      if (const auto kept = facts().kept->find(index)) {
+        bytes.clear();
+        bytes.write(kept->data(), kept->size());
+        const auto now = observed_call::clock::now();
+        if (facts().observed != nullptr) write_run({.index = index, .worker = here.worker, .begin = now, .end = now}, 0, bytes);
+        return task_result::value;
+      }
+    }
     const auto once = [&](bool keep) -> std::exception_ptr {
       bytes.clear();
       try {
@@ -298,6 +315,7 @@ class slot_jobs final : public jobs {
   /// The same where there is more to a task than to run it once.
   void run_watched(std::size_t index) noexcept {
     here.task = index;
+    if (facts().kept != nullptr && restore(index)) return;
     const auto once = [&](bool keep) -> std::exception_ptr {
       try {
         keep ? slots_.template run<true>(index) : slots_.run(index);
@@ -313,7 +331,37 @@ class slot_jobs final : public jobs {
       last.error = error;
       seen->report({.what = error != nullptr ? occurrence::kind::failed : occurrence::kind::finished, .task = last});
     }
+    if (error == nullptr && facts().kept != nullptr) keep(index);
     if (error != nullptr) settle_failed(index, std::move(error));
+  }
+  /// Takes the result of an earlier run. False where there is none.
+  bool restore(std::size_t index) noexcept {
+    const auto kept = facts().kept->find(index);
+    if (!kept) return false;
+    try {
+      reader bytes(*kept);
+      slots_.load(index, bytes);
+      bytes.finish();
+    } catch (...) {  // another version of the program wrote it: the task runs again
+      return false;
+    }
+    slots_.release(index);
+    if (observation* const seen = facts().observed) {
+      const auto now = observed_call::clock::now();
+      seen->report({.what = occurrence::kind::finished, .task = {.index = index, .worker = here.worker, .begin = now, .end = now}});
+    }
+    return true;
+  }
+  /// Adds a result to the call's journal.
+  void keep(std::size_t index) noexcept {
+    static thread_local writer bytes;
+    bytes.clear();
+    try {
+      slots_.save(index, bytes);
+    } catch (...) {
+      return facts().kept->fail("the result of a task cannot be written down");
+    }
+    facts().kept->append(index, bytes.bytes());
   }
   /// Calls `once(keep)`, which is one attempt, until it has no error or no further attempt is left; returns the last error. `keep` says
   /// that the task must last. `discard()` takes away the result of a task that was late. `last` is what an observer shall know of the last
@@ -463,6 +511,10 @@ class range_slots {
   void release(std::size_t index) noexcept { input_.release(index); }
   void discard(std::size_t index) noexcept { results_.discard(index); }
   [[nodiscard]] bool holds(std::size_t index) noexcept { return results_.holds(index); }
+  /// Writes down the result of a task that has one, as `execute` does.
+  void save(std::size_t index, writer& bytes) {
+    save_result<result>([&]() -> decltype(auto) { return results_.value(index); }, bytes);
+  }
   void load(std::size_t index, reader& bytes) {
     load_result<result>(bytes, [&]<class... Value>(Value&&... value) {
       results_.emplace(index, [&]() -> decltype(auto) {
@@ -470,6 +522,8 @@ class range_slots {
       });
     });
   }
+  /// The type of the results, as the compiler spells it.
+  [[nodiscard]] static std::string result_name() { return type_name<result>(); }
   void keep_error(std::size_t index, std::exception_ptr error) { results_.emplace_error(index, std::move(error)); }
   [[nodiscard]] result_transport transport() const { return transport_of<result>(); }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/results.hpp>
+#include <manyhands/detail/type_name.hpp>
 #include <manyhands/outcome.hpp>
 
 namespace manyhands::detail {
@@ -77,6 +79,13 @@ class tuple_slots {
                               [this]<class... Value>(Value&&... value) { std::get<at>(results_).emplace(std::forward<Value>(value)...); });
     });
   }
+  void save(std::size_t index, writer& bytes) {
+    visit(index, [&]<std::size_t at>(std::integral_constant<std::size_t, at>) {
+      save_result<result<at>>(
+          [&]() -> const auto& { return *std::get<at>(results_); }, bytes);
+    });
+  }
+  [[nodiscard]] static std::string result_name() { return type_name<std::tuple<result_of_task<Tasks>...>>(); }
   /// Possible if every task's is. Of a fixed size only if it is the same for all.
   [[nodiscard]] result_transport transport() const {
     result_transport all;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/journal.hpp>
 #include <manyhands/detail/observation.hpp>
 #include <manyhands/observer.hpp>
 #include <manyhands/observers/progress.hpp>
@@ -44,11 +45,28 @@ template <class Object>
   return observation::is_telling() || (here.call != nullptr && (here.call->unobserved || here.call->where == place::process));
 }
 
+/// The journal of a call made here, if it wants one. A scope's is for the calls in it, not for those in their tasks. Throws
+/// `checkpoint_error`, and `not_transportable` where the results cannot be written down.
+template <class Slots>
+void open_journal(std::optional<journal>& made, const options& own, const options& scope, const Slots& slots, const plan& how,
+                  std::uint64_t seed) {
+  const auto& path = own.checkpoint || here.call != nullptr ? own.checkpoint : scope.checkpoint;
+  if (!path) return;
+  if (const result_transport home = slots.transport(); !home.possible()) {
+    throw not_transportable(home.type_name, std::string("which a checkpoint needs: ") + home.obstacle);
+  }
+  made.emplace(path->string(), journal_facts{.tasks = slots.size() ? *slots.size() : journal_facts::unknown,
+                                             .seed = seed,
+                                             .result_type = Slots::result_name(),
+                                             .description = std::string(how.description)});
+}
+
 /// Those that watch a call, and what they know of it from the beginning. Lives as long as the call.
 class watchers {
  public:
   /// Throws what the observers' constructors throw.
-  watchers(const options& own, const options& scope, const backend& who, const plan& how, std::optional<std::size_t> tasks) {
+  watchers(const options& own, const options& scope, const backend& who, const plan& how, std::optional<std::size_t> tasks,
+           const journal* kept) {
     std::vector<std::shared_ptr<observer>> observers;
     if (is_unobserved()) return;
     const int verbose = own.verbose.value_or(scope.verbose.value_or(0));
@@ -69,6 +87,8 @@ class watchers {
                                     .tasks = tasks,
                                     .pre_dispatch = how.read_ahead == no_index ? std::nullopt : std::optional<std::size_t>(how.read_ahead),
                                     .depth = here.call != nullptr ? here.call->depth + 1 : 0,
+                                    .restored = kept != nullptr ? kept->restored() : 0,
+                                    .broken_bytes = kept != nullptr ? kept->broken() : 0,
                                     .begin = std::chrono::steady_clock::now()},
                       std::move(observers));
   }

@@ -105,7 +105,7 @@ class worker_link {
   bool was_ended = false;   // it was killed because nobody wants its task
   bool is_late = false;     // it was condemned because its task took too long, and is killed at `last_moment`
   std::chrono::steady_clock::time_point last_moment = {};
-  bool is_stuck = false;  // it was killed because it did not get on, and had no clock that said since when
+  bool is_stuck = false;     // it was killed because it did not get on, and had no clock that said since when
   bool was_started = false;  // there was one before
 
  private:
