@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include <manyhands/backend.hpp>
 
@@ -56,7 +56,7 @@ class assignment {
     if (ranges_.empty()) return std::nullopt;
     const range oldest = ranges_.front();
     if (oldest.done < std::min(oldest.last, limit)) return std::nullopt;
-    ranges_.pop_front();
+    ranges_.erase(ranges_.begin());  // there are two at most
     return oldest;
   }
   /// Range `number` ends at `last` from now on.
@@ -107,7 +107,7 @@ class assignment {
     return count;
   }
   /// The oldest first.
-  [[nodiscard]] const std::deque<range>& ranges() const noexcept { return ranges_; }
+  [[nodiscard]] const std::vector<range>& ranges() const noexcept { return ranges_; }
 
  private:
   [[nodiscard]] range* current(std::size_t limit) noexcept {
@@ -116,7 +116,7 @@ class assignment {
     return found != ranges_.end() ? &*found : nullptr;
   }
 
-  std::deque<range> ranges_;
+  std::vector<range> ranges_;
   std::uint32_t added_ = 0;
   std::size_t last_done_ = no_index;
 };

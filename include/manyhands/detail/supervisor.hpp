@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <vector>
 
@@ -87,7 +86,7 @@ class supervisor {
     at(number).tried = tasks.empty();
     if (tasks.empty()) return;
     at(number).given.shorten(range_number, tasks.first);
-    todo_.push_front(tasks);
+    todo_.insert(todo_.begin(), tasks);
   }
   /// No task at or above `index` shall start any more, and what becomes of those that run is of no interest.
   void limited(std::size_t index) noexcept { limit_ = std::min(limit_, index); }
@@ -105,7 +104,7 @@ class supervisor {
       deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
     }
     while (!who.given.ranges().empty()) {
-      if (const index_range rest = who.given.drop_newest(limit_)) todo_.push_front(rest);
+      if (const index_range rest = who.given.drop_newest(limit_)) todo_.insert(todo_.begin(), rest);
     }
     who = {};
     return culprit;
@@ -196,7 +195,7 @@ class supervisor {
     // What comes back from a worker may be much, and is shared out again; batches of a fixed size stay together.
     if (batch_.is_automatic() && tasks.size() > pace_.size()) tasks.last = tasks.first + pace_.size();
     source.first = tasks.last;
-    if (source.empty()) todo_.pop_front();
+    if (source.empty()) todo_.erase(todo_.begin());
     return {.what = action::kind::give, .worker = number, .number = at(number).given.add(tasks), .tasks = tasks};
   }
   [[nodiscard]] std::optional<action> start_another() {
@@ -260,7 +259,7 @@ class supervisor {
   batch_size batch_;
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();
-  std::deque<index_range> todo_;  // fetched or taken back, and nobody's
+  std::vector<index_range> todo_;  // fetched or taken back, and nobody's
   std::size_t fetched_ = 0;       // the tasks below it were fetched
   bool dry_ = false;              // the call had no more tasks to hand out
   bool begun_ = false;
