@@ -28,7 +28,8 @@ struct last_sign {
 /// A worker runs its ranges in order, a range's tasks in order, and leaves each result before the next task: so the first task without a
 /// result is the one that it runs. `limit` is always the call's: tasks at or above it nobody wants, and the worker skips those it has not
 /// begun.
-class assignment {
+template <class>
+class basic_assignment {
  public:
   struct range {
     std::uint32_t number = 0;
@@ -120,5 +121,6 @@ class assignment {
   std::uint32_t added_ = 0;
   std::size_t last_done_ = no_index;
 };
+using assignment = basic_assignment<void>;
 
 }  // namespace manyhands::detail

@@ -39,13 +39,14 @@ struct action {
 /// The life of a call's workers: who is started, who gets which tasks, what is left to do when one dies, and when to give up.
 ///
 /// Told of events, it says what to do. It calls nothing, waits for nothing and knows no clock. Workers are numbered from 0.
-class supervisor {
+template <class>
+class basic_supervisor {
  public:
   /// Deaths in a row outside of any task, and deaths without one task completed, after which a call is given up.
   static constexpr int most_deaths_outside = 8;
   static constexpr int most_deaths_without_progress = 64;
 
-  supervisor(int workers, batch_size batch, std::size_t tasks)
+  basic_supervisor(int workers, batch_size batch, std::size_t tasks)
       : workers_(static_cast<std::size_t>(workers)), batch_(batch), unfetched_(tasks) {}
 
   // --- events
@@ -260,12 +261,13 @@ class supervisor {
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();
   std::vector<index_range> todo_;  // fetched or taken back, and nobody's
-  std::size_t fetched_ = 0;       // the tasks below it were fetched
-  bool dry_ = false;              // the call had no more tasks to hand out
+  std::size_t fetched_ = 0;        // the tasks below it were fetched
+  bool dry_ = false;               // the call had no more tasks to hand out
   bool begun_ = false;
   std::size_t limit_ = no_index;
   int deaths_outside_ = 0;
   int deaths_without_progress_ = 0;
 };
+using supervisor = basic_supervisor<void>;
 
 }  // namespace manyhands::detail

@@ -19,7 +19,8 @@
 namespace manyhands::detail {
 
 /// What a caller holds of one worker: its process, the memory that it shares with it, and what it knows for sure of it.
-class worker_link {
+template <class>
+class basic_worker_link {
  public:
   /// The ring of results: as large as a second-level cache likes it.
   static constexpr std::size_t ring_size = std::size_t{1} << 20;
@@ -27,7 +28,7 @@ class worker_link {
   /// Forks a worker. Throws `std::system_error` where that cannot be. The memory is new each time: what the last worker wrote, or a child
   /// that it left behind still writes, is not there.
   void start(jobs& work, int number, const parent_facts& parent, const direct_results& places, const doorbell& bell,
-             std::span<worker_link> siblings) {
+             std::span<basic_worker_link> siblings) {
     memory_ = shared_memory(sizeof(layout) + ring_size);
     layout* const shared = ::new (memory_.data()) layout;
     board_ = &shared->board;
@@ -38,7 +39,7 @@ class worker_link {
 
     const open_memory open(memory_, places.memory());
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
-      for (worker_link& sibling : siblings) sibling.process_.disown();
+      for (basic_worker_link& sibling : siblings) sibling.process_.disown();
       become_worker(parent, mask);
       memory_.close_to_children();  // what tasks fork has no business here
       if (places.memory()) places.memory().close_to_children();
@@ -114,5 +115,6 @@ class worker_link {
   frame_reader frames_;
   child_process process_;  // after memory_: it ends before that goes
 };
+using worker_link = basic_worker_link<void>;
 
 }  // namespace manyhands::detail

@@ -20,11 +20,12 @@ namespace manyhands::detail {
 /// The far side of a call: takes ranges from its board, runs their tasks, and leaves the results where the caller finds them.
 ///
 /// Runs tasks in the order in which they were given, and leaves each result before it begins the next task: the caller relies on both.
-class worker_loop {
+template <class>
+class basic_worker_loop {
  public:
   /// `places` may have size 0: then all results travel as frames.
-  worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
-              const process_mark& mark) noexcept
+  basic_worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
+                    const process_mark& mark) noexcept
       : work_(work), number_(number), board_(board), results_(results), places_(places), bell_(bell), mark_(mark) {}
 
   /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error.
@@ -106,5 +107,6 @@ class worker_loop {
   const process_mark& mark_;
   writer bytes_;
 };
+using worker_loop = basic_worker_loop<void>;
 
 }  // namespace manyhands::detail
