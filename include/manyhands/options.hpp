@@ -108,7 +108,7 @@ class file_name {
   }
   file_name(const Path& path) : text_(path.native()) {}
 
-  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+  [[nodiscard]] const std::string& string() const noexcept { return text_; }
   friend bool operator==(const file_name&, const file_name&) = default;
 
  private:
