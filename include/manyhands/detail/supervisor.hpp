@@ -208,7 +208,7 @@ class basic_supervisor {
     if (todo_.empty()) return action{.what = action::kind::fetch, .most = batch_now()};
     return action{.what = action::kind::start, .worker = static_cast<int>(found - workers_.begin())};
   }
-  [[nodiscard]] std::vector<worker>::const_iterator find(state life) const noexcept {
+  [[nodiscard]] typename std::vector<worker>::const_iterator find(state life) const noexcept {
     return std::find_if(workers_.begin(), workers_.end(), [life](const worker& each) { return each.life == life; });
   }
 
