@@ -136,8 +136,8 @@ const exception_entry* find_exception_named(std::string_view name, std::uint64_t
 
 // A record: name, text, the entry's mark if it can be rebuilt, the bytes to rebuild it from, "holds another", that one's record.
 template <class = void>
-void save_exception_record(std::string_view name, std::string_view text, const exception_entry* entry,
-                                  std::span<const std::byte> bytes, bool nests, writer& out) {
+void save_exception_record(std::string_view name, std::string_view text, const exception_entry* entry, std::span<const std::byte> bytes,
+                           bool nests, writer& out) {
   out.put(std::string(name));
   out.put(std::string(text));
   out.put(mark_of(entry));

@@ -32,21 +32,26 @@ concept stateless = from_nothing<T> && std::is_empty_v<T>;
 
 /// A type of the standard library that has an allocator. The members of others need not mean the same.
 template <class T>
-concept standard_container = type_name_view<T>().starts_with("std::") && requires { typename T::allocator_type; };
+concept standard_container = type_name_view<T>()
+.starts_with("std::") && requires { typename T::allocator_type; };
 template <class T>
 concept standard_list = standard_container<T> && requires(T& values, typename T::value_type& value) {
   values.push_back(std::move(value));
   values.pop_front();
 };
 template <class T>
-concept standard_forward_list = standard_container<T> && requires(T& values) { values.before_begin(); };
+concept standard_forward_list = standard_container<T> && requires(T& values) {
+  values.before_begin();
+};
 template <class T>
 concept standard_map = standard_container<T> && requires {
   typename T::key_type;
   typename T::mapped_type;
 };
 template <class T>
-concept standard_set = standard_container<T> && !standard_map<T> && requires { typename T::key_type; };
+concept standard_set = standard_container<T> && !standard_map<T> && requires {
+  typename T::key_type;
+};
 
 /// Elements one after another. Where they come to fewer bytes than there are elements, as those of an empty class do, zeros fill up: so a
 /// reader may refuse any count above the bytes that are left, and no count makes it loop for long.
@@ -210,7 +215,8 @@ struct codec<std::vector<bool, Alloc>> {
 };
 
 template <class T, detail::from_nothing Alloc, template <class, class> class Container>
-requires(detail::standard_list<Container<T, Alloc>>) struct codec<Container<T, Alloc>> : detail::list_codec<Container<T, Alloc>> {};
+requires(detail::standard_list<Container<T, Alloc>>) struct codec<Container<T, Alloc>> : detail::list_codec<Container<T, Alloc>> {
+};
 
 template <class T, detail::from_nothing Alloc, template <class, class> class Container>
 requires(detail::standard_forward_list<Container<T, Alloc>>) struct codec<Container<T, Alloc>> {
@@ -232,20 +238,24 @@ requires(detail::standard_forward_list<Container<T, Alloc>>) struct codec<Contai
 
 template <class T, detail::stateless Less, detail::from_nothing Alloc, template <class, class, class> class Container>
 requires(detail::standard_set<Container<T, Less, Alloc>>) struct codec<Container<T, Less, Alloc>>
-    : detail::set_codec<Container<T, Less, Alloc>> {};
+    : detail::set_codec<Container<T, Less, Alloc>> {
+};
 
 template <class T, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc,
           template <class, class, class, class> class Container>
 requires(detail::standard_set<Container<T, Hash, Equal, Alloc>>) struct codec<Container<T, Hash, Equal, Alloc>>
-    : detail::set_codec<Container<T, Hash, Equal, Alloc>> {};
+    : detail::set_codec<Container<T, Hash, Equal, Alloc>> {
+};
 
 template <class K, class V, detail::stateless Less, detail::from_nothing Alloc, template <class, class, class, class> class Container>
 requires(detail::standard_map<Container<K, V, Less, Alloc>>) struct codec<Container<K, V, Less, Alloc>>
-    : detail::map_codec<Container<K, V, Less, Alloc>> {};
+    : detail::map_codec<Container<K, V, Less, Alloc>> {
+};
 
 template <class K, class V, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc,
           template <class, class, class, class, class> class Container>
 requires(detail::standard_map<Container<K, V, Hash, Equal, Alloc>>) struct codec<Container<K, V, Hash, Equal, Alloc>>
-    : detail::map_codec<Container<K, V, Hash, Equal, Alloc>> {};
+    : detail::map_codec<Container<K, V, Hash, Equal, Alloc>> {
+};
 
 }  // namespace manyhands

@@ -16,10 +16,10 @@
 
 #if MANYHANDS_HAS_STANDARD_FORWARD
 namespace std _GLIBCXX_VISIBILITY(default) {
-_GLIBCXX_BEGIN_NAMESPACE_VERSION
-class future_error;
-enum class future_errc;
-const error_category& future_category() noexcept;
-_GLIBCXX_END_NAMESPACE_VERSION
-}
+  _GLIBCXX_BEGIN_NAMESPACE_VERSION
+  class future_error;
+  enum class future_errc;
+  const error_category& future_category() noexcept;
+  _GLIBCXX_END_NAMESPACE_VERSION
+}  // namespace )
 #endif
