@@ -20,6 +20,7 @@ set(manyhands_headers
     manyhands/detail/aggregate.hpp
     manyhands/detail/bytes.hpp
     manyhands/detail/type_name.hpp
+    manyhands/detail/standard_forward.hpp
     manyhands/detail/fields.hpp
     manyhands/detail/codec_core.hpp
     manyhands/detail/codec_sequences.hpp

@@ -167,10 +167,11 @@ class jobs {
 /// Makes the calling thread, or this process, worker `index` of a call for as long as it lives: tasks see the call's scope, seed and worker
 /// number, the thread is bound where the call wants it, OpenMP and its like keep to the call's limit, and the call's initializer has run.
 /// Where that throws, the call is given up and `jobs::next` hands out nothing more.
-class worker_scope {
+template <class>
+class basic_worker_scope {
  public:
   /// `first_time` is false for a worker that was in this call before.
-  worker_scope(jobs& work, int index, bool first_time = true)
+  basic_worker_scope(jobs& work, int index, bool first_time = true)
       : outer_(detail::here), pin_(work.facts(), index, outer_), inner_(limit_for(work.facts())) {
     const detail::call_facts& facts = work.facts();
     detail::here =
@@ -185,9 +186,9 @@ class worker_scope {
     }
     detail::here.initializing = facts.initializing;
   }
-  worker_scope(const worker_scope&) = delete;
-  worker_scope& operator=(const worker_scope&) = delete;
-  ~worker_scope() { detail::here = outer_; }
+  basic_worker_scope(const basic_worker_scope&) = delete;
+  basic_worker_scope& operator=(const basic_worker_scope&) = delete;
+  ~basic_worker_scope() { detail::here = outer_; }
 
  private:
   /// None where the thread is in a call that has the same limit: what its task has changed since is for the task to say.
@@ -199,6 +200,7 @@ class worker_scope {
   detail::worker_pin pin_;
   detail::inner_limit inner_;
 };
+using worker_scope = basic_worker_scope<void>;
 
 /// What kind of workers a backend has.
 struct backend_traits {

@@ -11,8 +11,10 @@
 namespace manyhands {
 
 namespace detail {
-class observation;
-}
+template <class>
+class basic_observation;
+using observation = basic_observation<void>;
+}  // namespace detail
 
 /// A call, as those who watch it see it. What it refers to lives as long as the call.
 struct observed_call {
@@ -119,7 +121,7 @@ class observer {
   }
 
  private:
-  friend class detail::observation;
+  friend detail::observation;
   std::mutex mutex_;  // held while it is told something
 };
 

@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -96,6 +95,26 @@ class backend_choice {
   bool chosen_ = false;
 };
 
+/// The name of a file: text, or a `std::filesystem::path`, for which this header does not need <filesystem>.
+class file_name {
+ public:
+  file_name(std::string text) : text_(std::move(text)) {}
+  file_name(std::string_view text) : text_(text) {}
+  file_name(const char* text) : text_(text != nullptr ? text : "") {}
+  template <class Path>
+  requires requires(const Path& path) {
+    typename Path::string_type;
+    { path.native() } -> std::convertible_to<std::string_view>;
+  }
+  file_name(const Path& path) : text_(path.native()) {}
+
+  [[nodiscard]] const std::string& string() const noexcept { return text_; }
+  friend bool operator==(const file_name&, const file_name&) = default;
+
+ private:
+  std::string text_;
+};
+
 /// What a call may be told. A member that is not set comes from the innermost scope, then from the environment, then from its default.
 ///
 /// Write them in this order: `Parallel({.n_jobs = 4, .backend = "processes"})`.
@@ -144,15 +163,15 @@ struct options {
   /// What the call is called where people see it. Default "".
   std::optional<std::string> description = std::nullopt;
   /// Where to write Chrome trace events.
-  std::optional<std::filesystem::path> trace = std::nullopt;
+  std::optional<file_name> trace = std::nullopt;
   /// Where to write an HTML report.
-  std::optional<std::filesystem::path> report = std::nullopt;
+  std::optional<file_name> report = std::nullopt;
   /// Where finished results are journaled: the same call with the same path runs only what is missing, whatever ended the run before. Each
   /// result is given to the system at once and to the disk within about a second. Results must be transportable. A file that is no journal,
   /// that of another call (number of tasks, type of the results, seed, description), or in use is refused with `checkpoint_error` before
   /// any task runs; a broken end is cut off, and those tasks run again. A full disk is an `observer_error` after the call. In a scope it
   /// holds for the calls made there, one after another, not for calls inside their tasks.
-  std::optional<std::filesystem::path> checkpoint = std::nullopt;
+  std::optional<file_name> checkpoint = std::nullopt;
   /// The base of `this_task::seed()`. Default 0.
   std::optional<std::uint64_t> seed = std::nullopt;
   /// Told of everything that happens in the call.

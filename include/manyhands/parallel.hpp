@@ -47,8 +47,12 @@ class Parallel {
 
  public:
   /// Throws `std::invalid_argument` for options that no call could honour, `error` for those that are not available yet.
-  Parallel(options asked = {}) : options_(std::move(asked)) { detail::check(options_); }
+  template <class = void>
+  Parallel(options asked = {}) : options_(std::move(asked)) {
+    detail::check(options_);
+  }
   /// For `Parallel({})`, which would be ambiguous without it.
+  template <class = void>
   Parallel(no_options) : Parallel(options()) {}
   /// The same with so many workers.
   template <std::integral Count>

@@ -28,7 +28,8 @@ struct scope_frame {
 };
 
 /// `upper`, and where it says nothing, `lower`.
-[[nodiscard]] inline options overlaid(options upper, const options& lower) {
+template <class = void>
+[[nodiscard]] options overlaid(options upper, const options& lower) {
   const auto fill = [&](auto member) {
     if (!(upper.*member)) upper.*member = lower.*member;
   };
@@ -57,12 +58,14 @@ struct scope_frame {
   return upper;
 }
 
-[[nodiscard]] inline std::shared_ptr<backend> chosen_backend(const backend_choice& choice) {
+template <class = void>
+[[nodiscard]] std::shared_ptr<backend> chosen_backend(const backend_choice& choice) {
   return choice.object() != nullptr ? choice.object() : make_backend(choice.name());
 }
 
 /// Throws for what a call could not honour: `std::invalid_argument` for what is wrong, `error` for what is not available yet.
-inline void check(const options& asked) {
+template <class = void>
+void check(const options& asked) {
   if (asked.n_jobs) static_cast<void>(workers_for(*asked.n_jobs, 1));
   if (asked.backend.has_value() && asked.backend.object() == nullptr) {
     if (asked.backend.name().empty()) throw std::invalid_argument("backend is empty: use a name, or a backend that is not null");
@@ -108,13 +111,15 @@ struct selection {
 };
 
 /// The innermost scope's defaults.
-[[nodiscard]] inline const options& scoped() {
+template <class = void>
+[[nodiscard]] const options& scoped() {
   static const options& none = *new options;  // never deleted: calls may be made while static objects are destroyed
   return here.scope != nullptr ? here.scope->merged : none;
 }
 
 /// Who would run a call that is made here with these options, before nesting is considered.
-[[nodiscard]] inline std::shared_ptr<backend> asked_backend(const options& own) {
+template <class = void>
+[[nodiscard]] std::shared_ptr<backend> asked_backend(const options& own) {
   std::shared_ptr<backend> who;
   if (own.backend.has_value()) {
     who = chosen_backend(own.backend);
@@ -135,7 +140,8 @@ struct selection {
 /// Inside a thread worker a call shares the outer call's workers and never forks: other threads may hold locks. A backend that cannot share
 /// them gets none of its own there: the call runs in its caller. Inside a worker process a call uses threads, as many as the process has a
 /// share of the processors.
-[[nodiscard]] inline selection select(const options& own) {
+template <class = void>
+[[nodiscard]] selection select(const options& own) {
   selection chosen;
   chosen.who = asked_backend(own);
   const place outside = here.call != nullptr ? here.call->where : place::caller;
@@ -177,6 +183,7 @@ struct selection {
 /// Throws `std::invalid_argument` for options that no call could honour.
 class [[nodiscard]] parallel_config {
  public:
+  template <class = void>
   [[nodiscard]] explicit parallel_config(options defaults) : frame_{checked(std::move(defaults))}, outer_(detail::here.scope) {
     detail::here.scope = &frame_;
   }
@@ -185,6 +192,7 @@ class [[nodiscard]] parallel_config {
   ~parallel_config() { detail::here.scope = outer_; }
 
  private:
+  template <class = void>
   static options checked(options defaults) {
     detail::check(defaults);
     return detail::overlaid(std::move(defaults), detail::scoped());
@@ -197,10 +205,12 @@ class [[nodiscard]] parallel_config {
 /// The same, with the backend that runs the calls: `parallel_backend guard("processes", {.n_jobs = 2});`.
 class [[nodiscard]] parallel_backend : public parallel_config {
  public:
+  template <class = void>
   [[nodiscard]] explicit parallel_backend(backend_choice backend, options defaults = {})
       : parallel_config(with(std::move(defaults), std::move(backend))) {}
 
  private:
+  template <class = void>
   static options with(options defaults, backend_choice backend) {
     defaults.backend = std::move(backend);
     return defaults;
@@ -208,7 +218,8 @@ class [[nodiscard]] parallel_backend : public parallel_config {
 };
 
 /// How many workers a call made here would use, with `n_jobs` as in `options` where it is given. Throws `std::invalid_argument` for 0.
-[[nodiscard]] inline int effective_n_jobs(std::optional<int> n_jobs = std::nullopt) {
+template <class = void>
+[[nodiscard]] int effective_n_jobs(std::optional<int> n_jobs = std::nullopt) {
   if (n_jobs) static_cast<void>(detail::workers_for(*n_jobs, 1));
   return detail::select({.n_jobs = n_jobs}).workers;
 }

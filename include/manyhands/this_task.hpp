@@ -12,7 +12,9 @@ namespace manyhands {
 
 namespace detail {
 
-class observation;
+template <class>
+class basic_observation;
+using observation = basic_observation<void>;
 template <class>
 class basic_journal;
 struct scope_frame;

@@ -22,7 +22,8 @@ namespace manyhands {
 ///
 /// Forking takes about 0.1 ms, and 14 ms for every gigabyte that the program has touched; a twentieth of that where the memory is in huge
 /// pages (`madvise(MADV_HUGEPAGE)`), next to nothing where it is shared or kept from workers (`madvise(MADV_DONTFORK)`).
-class processes_backend : public backend {
+template <class>
+class basic_processes_backend : public backend {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "processes"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = false}; }
@@ -41,5 +42,6 @@ class processes_backend : public backend {
 #endif
   }
 };
+using processes_backend = basic_processes_backend<void>;
 
 }  // namespace manyhands

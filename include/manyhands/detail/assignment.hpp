@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include <manyhands/backend.hpp>
 
@@ -31,7 +31,8 @@ struct last_sign {
 /// A worker runs its ranges in order, a range's tasks in order, and leaves each result before the next task: so the first task without a
 /// result is the one that it runs. `limit` is always the call's: tasks at or above it nobody wants, and the worker skips those it has not
 /// begun.
-class assignment {
+template <class>
+class basic_assignment {
  public:
   struct range {
     std::uint32_t number = 0;
@@ -59,7 +60,7 @@ class assignment {
     if (ranges_.empty()) return std::nullopt;
     const range oldest = ranges_.front();
     if (oldest.done < std::min(oldest.last, limit)) return std::nullopt;
-    ranges_.pop_front();
+    ranges_.erase(ranges_.begin());  // there are two at most
     return oldest;
   }
   /// Range `number` ends at `last` from now on.
@@ -110,7 +111,7 @@ class assignment {
     return count;
   }
   /// The oldest first.
-  [[nodiscard]] const std::deque<range>& ranges() const noexcept { return ranges_; }
+  [[nodiscard]] const std::vector<range>& ranges() const noexcept { return ranges_; }
 
  private:
   [[nodiscard]] range* current(std::size_t limit) noexcept {
@@ -119,9 +120,10 @@ class assignment {
     return found != ranges_.end() ? &*found : nullptr;
   }
 
-  std::deque<range> ranges_;
+  std::vector<range> ranges_;
   std::uint32_t added_ = 0;
   std::size_t last_done_ = no_index;
 };
+using assignment = basic_assignment<void>;
 
 }  // namespace manyhands::detail

@@ -7,10 +7,11 @@
 namespace manyhands::detail {
 
 /// What stops a call: its own `options::stop`, or whatever stops the task in which it is made. Both outlive it; null where there is none.
-class call_stop {
+template <class>
+class basic_call_stop {
  public:
   /// Throws `std::bad_alloc`.
-  call_stop(const std::stop_token* own, const std::stop_token* around) {
+  basic_call_stop(const std::stop_token* own, const std::stop_token* around) {
     const auto counts = [](const std::stop_token* token) { return token != nullptr && token->stop_possible(); };
     if (!counts(own) || !counts(around)) {
       token_ = counts(own) ? own : counts(around) ? around : nullptr;
@@ -22,8 +23,8 @@ class call_stop {
     from_own_.emplace(*own, [this] { source_.request_stop(); });
     from_around_.emplace(*around, [this] { source_.request_stop(); });
   }
-  call_stop(const call_stop&) = delete;
-  call_stop& operator=(const call_stop&) = delete;
+  basic_call_stop(const basic_call_stop&) = delete;
+  basic_call_stop& operator=(const basic_call_stop&) = delete;
 
   /// Null where nothing can stop the call.
   [[nodiscard]] const std::stop_token* token() const noexcept { return token_; }
@@ -37,5 +38,6 @@ class call_stop {
   std::optional<callback> from_own_;
   std::optional<callback> from_around_;
 };
+using call_stop = basic_call_stop<void>;
 
 }  // namespace manyhands::detail

@@ -7,9 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <filesystem>
 #include <functional>
-#include <future>
 #include <ios>
 #include <memory>
 #include <new>
@@ -23,6 +21,7 @@
 #include <variant>
 
 #include <manyhands/codec.hpp>
+#include <manyhands/detail/standard_forward.hpp>
 #include <manyhands/errors.hpp>
 
 namespace manyhands::detail {
@@ -40,7 +39,8 @@ concept always_the_same =
               std::bad_any_cast, std::bad_function_call, std::bad_weak_ptr, std::bad_optional_access, std::bad_variant_access>;
 
 /// A copy of the text that is never freed, one for each text: for exceptions that keep a pointer and expect a literal.
-inline const char* everlasting(const std::string& text) {
+template <class = void>
+const char* everlasting(const std::string& text) {
   struct node {
     std::string text;
     const node* next;
@@ -101,7 +101,8 @@ struct coded_text {
 };
 
 /// The constructor appends the code's message to the text: this takes it off again.
-[[nodiscard]] inline coded_text taken_apart(const std::error_code& code, std::string what) {
+template <class = void>
+[[nodiscard]] coded_text taken_apart(const std::error_code& code, std::string what) {
   const std::string message = code.message();
   if (what == message) return {code, std::nullopt};
   const std::string tail = ": " + message;
@@ -127,9 +128,9 @@ struct exception_form<std::ios_base::failure> {
   }
 };
 
-template <>
-struct exception_form<std::filesystem::filesystem_error> {
-  using type = std::filesystem::filesystem_error;
+template <std::same_as<std::filesystem::filesystem_error> type>
+struct exception_form<type> {
+  using path = std::remove_cvref_t<decltype(std::declval<const type&>().path1())>;
 
   static void save(const type& value, writer& out) {
     // The class adds the paths to its own what(); its base has the text without them.
@@ -139,18 +140,18 @@ struct exception_form<std::filesystem::filesystem_error> {
   }
   static type load(reader& in, const std::string&) {
     const auto parts = in.get<coded_text>();
-    const auto first = in.get<std::filesystem::path>();
-    const auto second = in.get<std::filesystem::path>();
+    const auto first = in.get<path>();
+    const auto second = in.get<path>();
     const std::string text = parts.text.value_or(std::string());
     if (!second.empty()) return type(text, first, second, parts.code);
     return first.empty() ? type(text, parts.code) : type(text, first, parts.code);
   }
 };
 
-template <>
-struct exception_form<std::future_error> {
-  static void save(const std::future_error& value, writer& out) { out.put(value.code().value()); }
-  static std::future_error load(reader& in, const std::string&) { return std::future_error(static_cast<std::future_errc>(in.get<int>())); }
+template <std::same_as<std::future_error> type>
+struct exception_form<type> {
+  static void save(const type& value, writer& out) { out.put(value.code().value()); }
+  static type load(reader& in, const std::string&) { return type(static_cast<std::future_errc>(in.get<int>())); }
 };
 
 template <>

@@ -24,10 +24,11 @@
 namespace manyhands::detail {
 
 /// One call on worker processes: hears what they say, tells the supervisor, and does what that wants. All of it in the calling thread.
-class forked_call {
+template <class>
+class basic_forked_call {
  public:
   /// Throws `std::system_error` where the system has no descriptor or memory left.
-  forked_call(jobs& work, const plan& how, std::size_t result_size)
+  basic_forked_call(jobs& work, const plan& how, std::size_t result_size)
       : work_(work),
         supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
                     work.facts().retries),
@@ -328,5 +329,6 @@ class forked_call {
   bool ending_ = false;  // nothing that a worker says matters any more
   exit_status last_status_;
 };
+using forked_call = basic_forked_call<void>;
 
 }  // namespace manyhands::detail

@@ -32,7 +32,8 @@
 namespace manyhands::detail {
 
 /// The checksum of IEEE 802.3 (CRC-32, reflected polynomial 0xEDB88320), of bytes that follow those of which it was `before`.
-[[nodiscard]] inline std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept {
+template <class = void>
+[[nodiscard]] std::uint32_t crc32(std::span<const std::byte> bytes, std::uint32_t before = 0) noexcept {
   static constexpr auto table = [] {
     std::array<std::uint32_t, 256> made{};
     for (std::uint32_t i = 0; i < 256; ++i) {

@@ -36,14 +36,15 @@ struct occurrence {
 ///
 /// Whoever reports something while nobody else tells tells it, and what others report meanwhile: so a slow observer keeps one worker busy,
 /// and the others go on.
-class observation {
+template <class>
+class basic_observation {
  public:
   /// They are told in this order.
-  observation(const observed_call& call, std::vector<std::shared_ptr<observer>> observers) : call_(call) {
+  basic_observation(const observed_call& call, std::vector<std::shared_ptr<observer>> observers) : call_(call) {
     for (auto& each : observers) watchers_.push_back({std::move(each)});
   }
-  observation(const observation&) = delete;
-  observation& operator=(const observation&) = delete;
+  basic_observation(const basic_observation&) = delete;
+  basic_observation& operator=(const basic_observation&) = delete;
 
   [[nodiscard]] const observed_call& call() const noexcept { return call_; }
 
@@ -157,5 +158,6 @@ class observation {
   std::vector<watcher> watchers_;
   std::exception_ptr failure_;
 };
+using observation = basic_observation<void>;
 
 }  // namespace manyhands::detail

@@ -2,38 +2,39 @@
 
 #include <array>
 #include <cstddef>
-#include <deque>
-#include <filesystem>
 #include <functional>
-#include <list>
-#include <map>
 #include <memory>
 #include <optional>
-#include <set>
-#include <string>
 #include <tuple>
 #include <type_traits>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <variant>
-#include <vector>
 
+#include <manyhands/detail/codec_sequences.hpp>
+#include <manyhands/detail/standard_forward.hpp>
 #include <manyhands/task.hpp>
 
 // How a task is called that may have to be called again: so that it does not hand over what it holds.
 
 namespace manyhands::detail {
 
+template <class T>
+consteval bool is_honest();
 /// The compiler can tell whether a value can be copied, and is right: `std::vector<std::unique_ptr<int>>` says that it can be, and so may
 /// any class with such a member. A class that is not known here may be wrong about itself.
 template <class T>
-inline constexpr bool honest = !std::is_copy_constructible_v<T> || std::is_trivially_copy_constructible_v<T>;
+inline constexpr bool honest = is_honest<T>();
 /// It is right and can be copied.
 template <class... Ts>
 inline constexpr bool all_copyable = ((std::is_copy_constructible_v<Ts> && honest<Ts>)&&...);
-template <class Char, class Traits, class Allocator>
-inline constexpr bool honest<std::basic_string<Char, Traits, Allocator>> = true;
+template <class T>
+consteval bool is_honest() {
+  if constexpr (standard_container<T>) {
+    return all_copyable<typename T::value_type>;
+  } else {
+    return !std::is_copy_constructible_v<T> || std::is_trivially_copy_constructible_v<T>;
+  }
+}
 template <>
 inline constexpr bool honest<std::filesystem::path> = true;
 template <class T>
@@ -52,20 +53,6 @@ template <class A, class B>
 inline constexpr bool honest<std::pair<A, B>> = honest<A>&& honest<B>;
 template <class T>
 inline constexpr bool honest<std::optional<T>> = honest<T>;
-template <class T, class Allocator>
-inline constexpr bool honest<std::vector<T, Allocator>> = all_copyable<T>;
-template <class T, class Allocator>
-inline constexpr bool honest<std::deque<T, Allocator>> = all_copyable<T>;
-template <class T, class Allocator>
-inline constexpr bool honest<std::list<T, Allocator>> = all_copyable<T>;
-template <class T, class... Rest>
-inline constexpr bool honest<std::set<T, Rest...>> = all_copyable<T>;
-template <class T, class... Rest>
-inline constexpr bool honest<std::unordered_set<T, Rest...>> = all_copyable<T>;
-template <class Key, class T, class... Rest>
-inline constexpr bool honest<std::map<Key, T, Rest...>> = all_copyable<Key, T>;
-template <class Key, class T, class... Rest>
-inline constexpr bool honest<std::unordered_map<Key, T, Rest...>> = all_copyable<Key, T>;
 
 /// A parameter that refers to the argument itself.
 template <class Parameter, class Arg>

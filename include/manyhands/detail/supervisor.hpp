@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <vector>
@@ -43,14 +42,15 @@ struct action {
 /// The life of a call's workers: who is started, who gets which tasks, what is left to do when one dies, and when to give up.
 ///
 /// Told of events, it says what to do. It calls nothing, waits for nothing and knows no clock. Workers are numbered from 0.
-class supervisor {
+template <class>
+class basic_supervisor {
  public:
   /// Deaths in a row outside of any task, and deaths without one task completed, after which a call is given up.
   static constexpr int most_deaths_outside = 8;
   static constexpr int most_deaths_without_progress = 64;
 
   /// `retries` is how often a task is begun again whose worker died.
-  supervisor(int workers, batch_size batch, std::size_t tasks, int retries = 0)
+  basic_supervisor(int workers, batch_size batch, std::size_t tasks, int retries = 0)
       : workers_(static_cast<std::size_t>(workers)), batch_(batch), retries_(retries), unfetched_(tasks) {}
 
   // --- events
@@ -91,7 +91,7 @@ class supervisor {
     at(number).tried = tasks.empty();
     if (tasks.empty()) return;
     at(number).given.shorten(range_number, tasks.first);
-    todo_.push_front(tasks);
+    todo_.insert(todo_.begin(), tasks);
   }
   /// No task at or above `index` shall start any more, and what becomes of those that run is of no interest.
   void limited(std::size_t index) noexcept { limit_ = std::min(limit_, index); }
@@ -112,7 +112,7 @@ class supervisor {
       deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
     }
     while (!who.given.ranges().empty()) {
-      if (const index_range rest = who.given.drop_newest(limit_)) todo_.push_front(rest);
+      if (const index_range rest = who.given.drop_newest(limit_)) todo_.insert(todo_.begin(), rest);
     }
     who = {};
     if (!again) return culprit;
@@ -216,7 +216,7 @@ class supervisor {
     // What comes back from a worker may be much, and is shared out again; batches of a fixed size stay together.
     if (batch_.is_automatic() && tasks.size() > pace_.size()) tasks.last = tasks.first + pace_.size();
     source.first = tasks.last;
-    if (source.empty()) todo_.pop_front();
+    if (source.empty()) todo_.erase(todo_.begin());
     const auto begun = attempts_.find(tasks.first);  // no other task is with one that was begun before
     return {.what = action::kind::give,
             .worker = number,
@@ -233,7 +233,7 @@ class supervisor {
     if (todo_.empty()) return action{.what = action::kind::fetch, .most = batch_now()};
     return action{.what = action::kind::start, .worker = static_cast<int>(found - workers_.begin())};
   }
-  [[nodiscard]] std::vector<worker>::const_iterator find(state life) const noexcept {
+  [[nodiscard]] typename std::vector<worker>::const_iterator find(state life) const noexcept {
     return std::find_if(workers_.begin(), workers_.end(), [life](const worker& each) { return each.life == life; });
   }
 
@@ -287,13 +287,14 @@ class supervisor {
   std::map<std::size_t, int> attempts_;  // how often tasks were begun that have died with a worker
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();
-  std::deque<index_range> todo_;  // fetched or taken back, and nobody's
-  std::size_t fetched_ = 0;       // the tasks below it were fetched
-  bool dry_ = false;              // the call had no more tasks to hand out
+  std::vector<index_range> todo_;  // fetched or taken back, and nobody's
+  std::size_t fetched_ = 0;        // the tasks below it were fetched
+  bool dry_ = false;               // the call had no more tasks to hand out
   bool begun_ = false;
   std::size_t limit_ = no_index;
   int deaths_outside_ = 0;
   int deaths_without_progress_ = 0;
 };
+using supervisor = basic_supervisor<void>;
 
 }  // namespace manyhands::detail

@@ -21,13 +21,14 @@
 namespace manyhands::detail {
 
 /// The clocks of a call's workers in this process, and a thread that asks late tasks to stop. Lives as long as the call.
-class task_timer final : public attempt_watches {
+template <class>
+class basic_task_timer final : public attempt_watches {
  public:
   using clock = std::chrono::steady_clock;
 
   /// `outer` asks the task to stop in which the call is made, or is null. Where the system has no thread to spare nobody is asked to stop,
   /// and late tasks fail all the same.
-  task_timer(std::chrono::nanoseconds limit, int workers, const std::stop_token* outer)
+  basic_task_timer(std::chrono::nanoseconds limit, int workers, const std::stop_token* outer)
       : limit_(limit), clocks_(static_cast<std::size_t>(workers)) {
     try {
       const worker_unpin for_the_new_thread;
@@ -37,7 +38,7 @@ class task_timer final : public attempt_watches {
     }
     if (outer != nullptr) outer_.emplace(*outer, [this] { note(outer_asked_); });
   }
-  ~task_timer() {
+  ~basic_task_timer() {
     if (!thread_.joinable()) return;
     note(ending_);
     thread_.join();
@@ -135,9 +136,11 @@ class task_timer final : public attempt_watches {
   std::thread thread_;
   std::optional<std::stop_callback<std::function<void()>>> outer_;  // last: it ends before what it notes
 };
+using task_timer = basic_task_timer<void>;
 
 /// The timer of a call made here, null where it has no timeout.
-[[nodiscard]] inline std::unique_ptr<task_timer> timer_for(std::chrono::nanoseconds limit, int workers) {
+template <class = void>
+[[nodiscard]] std::unique_ptr<task_timer> timer_for(std::chrono::nanoseconds limit, int workers) {
   return limit.count() != 0 ? std::make_unique<task_timer>(limit, workers, here.stop) : nullptr;
 }
 

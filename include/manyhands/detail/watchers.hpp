@@ -41,7 +41,8 @@ template <class Object>
 }
 
 /// Whether nobody may be told of a call that is made here.
-[[nodiscard]] inline bool is_unobserved() noexcept {
+template <class = void>
+[[nodiscard]] bool is_unobserved() noexcept {
   return observation::is_telling() || (here.call != nullptr && (here.call->unobserved || here.call->where == place::process));
 }
 
@@ -62,11 +63,12 @@ void open_journal(std::optional<journal>& made, const options& own, const option
 }
 
 /// Those that watch a call, and what they know of it from the beginning. Lives as long as the call.
-class watchers {
+template <class>
+class basic_watchers {
  public:
   /// Throws what the observers' constructors throw.
-  watchers(const options& own, const options& scope, const backend& who, const plan& how, std::optional<std::size_t> tasks,
-           const journal* kept) {
+  basic_watchers(const options& own, const options& scope, const backend& who, const plan& how, std::optional<std::size_t> tasks,
+                 const journal* kept) {
     std::vector<std::shared_ptr<observer>> observers;
     if (is_unobserved()) return;
     const int verbose = own.verbose.value_or(scope.verbose.value_or(0));
@@ -101,5 +103,6 @@ class watchers {
   std::string backend_class_;
   std::optional<observation> observed_;
 };
+using watchers = basic_watchers<void>;
 
 }  // namespace manyhands::detail

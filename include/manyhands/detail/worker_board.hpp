@@ -22,16 +22,17 @@ enum class share : std::uint8_t {
 ///
 /// The worker may write rubbish anywhere in it: the caller believes nothing that its own records do not allow. The two sides share no lock,
 /// so the worker may die between any two instructions.
-class worker_board {
+template <class>
+class basic_worker_board {
  public:
   /// Ranges that may be posted and not be finished: the one that runs, and one so that the worker need not wait for its caller.
   static constexpr std::uint32_t places = 2;
   /// The most tasks in a range.
   static constexpr std::size_t most_tasks = 0x7fffffff;
 
-  worker_board() = default;
-  worker_board(const worker_board&) = delete;
-  worker_board& operator=(const worker_board&) = delete;
+  basic_worker_board() = default;
+  basic_worker_board(const basic_worker_board&) = delete;
+  basic_worker_board& operator=(const basic_worker_board&) = delete;
 
   // --- the caller
 
@@ -224,5 +225,6 @@ class worker_board {
 
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 };
+using worker_board = basic_worker_board<void>;
 
 }  // namespace manyhands::detail

@@ -22,7 +22,8 @@
 namespace manyhands::detail {
 
 /// What a caller holds of one worker: its process, the memory that it shares with it, and what it knows for sure of it.
-class worker_link {
+template <class>
+class basic_worker_link {
  public:
   /// The ring of results: as large as a second-level cache likes it.
   static constexpr std::size_t ring_size = std::size_t{1} << 20;
@@ -30,7 +31,7 @@ class worker_link {
   /// Forks a worker. Throws `std::system_error` where that cannot be. The memory is new each time: what the last worker wrote, or a child
   /// that it left behind still writes, is not there.
   void start(jobs& work, int number, const parent_facts& parent, const direct_results& places, const doorbell& bell,
-             std::span<worker_link> siblings) {
+             std::span<basic_worker_link> siblings) {
     memory_ = shared_memory(sizeof(layout) + ring_size);
     layout* const shared = ::new (memory_.data()) layout;
     board_ = &shared->board;
@@ -42,7 +43,7 @@ class worker_link {
 
     const open_memory open(memory_, places.memory());
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
-      for (worker_link& sibling : siblings) sibling.process_.disown();
+      for (basic_worker_link& sibling : siblings) sibling.process_.disown();
       become_worker(parent, mask);
       memory_.close_to_children();  // what tasks fork has no business here
       if (places.memory()) places.memory().close_to_children();
@@ -147,5 +148,6 @@ class worker_link {
   sign_of_life last_seen_;
   std::chrono::steady_clock::time_point seen_at_;
 };
+using worker_link = basic_worker_link<void>;
 
 }  // namespace manyhands::detail

@@ -22,13 +22,14 @@ namespace manyhands::detail {
 /// The far side of a call: takes ranges from its board, runs their tasks, and leaves the results where the caller finds them.
 ///
 /// Runs tasks in the order in which they were given, and leaves each result before it begins the next task: the caller relies on both.
-class worker_loop {
+template <class>
+class basic_worker_loop {
  public:
-  worker_loop(const worker_loop&) = delete;
-  worker_loop& operator=(const worker_loop&) = delete;
+  basic_worker_loop(const basic_worker_loop&) = delete;
+  basic_worker_loop& operator=(const basic_worker_loop&) = delete;
   /// `places` may have size 0: then all results travel as frames.
-  worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
-              const process_mark& mark) noexcept
+  basic_worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
+                    const process_mark& mark) noexcept
       : work_(work), number_(number), board_(board), results_(results), places_(places), bell_(bell), mark_(mark), watch_(*this) {}
 
   /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error.
@@ -55,7 +56,7 @@ class worker_loop {
   /// Lets the caller see each attempt.
   class watch final : public attempt_watch {
    public:
-    explicit watch(worker_loop& owner) noexcept : owner_(owner) {}
+    explicit watch(basic_worker_loop& owner) noexcept : owner_(owner) {}
 
     void begin(int attempt) noexcept override {
       const bool timed = owner_.work_.facts().timeout.count() != 0;
@@ -73,7 +74,7 @@ class worker_loop {
     }
 
    private:
-    worker_loop& owner_;
+    basic_worker_loop& owner_;
     clock::time_point began_;
   };
 
@@ -138,5 +139,6 @@ class worker_loop {
   watch watch_;
   writer bytes_;
 };
+using worker_loop = basic_worker_loop<void>;
 
 }  // namespace manyhands::detail

@@ -50,7 +50,8 @@ void flush_stream(std::basic_ostream<Char>& stream, streams which) {
 }
 
 /// Writes out what waits in the standard streams. Leaves out a stream that another thread holds, which may never let go of it.
-inline void flush_standard_streams(streams which = streams::own) noexcept {
+template <class = void>
+void flush_standard_streams(streams which = streams::own) noexcept {
   if (which == streams::own && ::ftrylockfile(stderr) == 0) {
     std::fflush(stderr);
     ::funlockfile(stderr);
@@ -69,7 +70,8 @@ inline void flush_standard_streams(streams which = streams::own) noexcept {
 }
 
 /// The same for what tasks usually print with, at next to no cost where they have printed nothing.
-inline void flush_if_written() noexcept {
+template <class = void>
+void flush_if_written() noexcept {
   if (::__fpending(stdout) != 0) flush_standard_streams();
 }
 
@@ -88,7 +90,8 @@ struct parent_facts {
 };
 
 /// Turns a freshly forked process, with all signals blocked, into a worker. `mask` is the signal mask of the thread that forked it.
-inline void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
+template <class = void>
+void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const pid_t now = ::getppid();
   if (now != parent.pid && now != 0) ::_exit(0);  // it died before the line above; 0 is a parent in another pid namespace

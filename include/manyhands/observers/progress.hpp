@@ -30,7 +30,8 @@ struct progress_state {
 };
 
 /// 7 s is `00:07`, more than an hour `1:02:03`.
-[[nodiscard]] inline std::string clock_time(double seconds) {
+template <class = void>
+[[nodiscard]] std::string clock_time(double seconds) {
   constexpr double most = 359'999'999;  // so that it stays a number
   const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, most));
   char text[64];
@@ -43,7 +44,8 @@ struct progress_state {
 }
 
 /// Tasks a second, or where it is less than one, seconds a task.
-[[nodiscard]] inline std::string rate_text(double done, double elapsed) {
+template <class = void>
+[[nodiscard]] std::string rate_text(double done, double elapsed) {
   if (done <= 0 || elapsed <= 0) return "?/s";
   const double rate = done / elapsed;
   char text[64];
@@ -62,7 +64,8 @@ struct progress_state {
 }
 
 /// A line that says how far the call is: at most `columns` characters wide, of which the bar takes what the words leave.
-[[nodiscard]] inline std::string progress_line(const progress_state& now, std::size_t columns, bool unicode) {
+template <class = void>
+[[nodiscard]] std::string progress_line(const progress_state& now, std::size_t columns, bool unicode) {
   std::string head = now.description.empty() ? "" : std::string(now.description) + ": ";
   std::string count;
   std::string tail;
@@ -158,11 +161,12 @@ struct terminal {
 ///
 /// Of several bars at the same time, such as those of nested calls, the first is live; the others say one line when their call ends, if
 /// that took a second or more.
-class progress_observer final : public observer {
+template <class>
+class basic_progress_observer final : public observer {
  public:
   /// `fd` in the place of stderr, for who wants the bar elsewhere.
-  explicit progress_observer(int fd = STDERR_FILENO) : fd_(fd) {}
-  ~progress_observer() override { give_up_line(); }
+  explicit basic_progress_observer(int fd = STDERR_FILENO) : fd_(fd) {}
+  ~basic_progress_observer() override { give_up_line(); }
 
   void call_begun(const observed_call& call) override {
     begin_ = call.begin;
@@ -264,5 +268,6 @@ class progress_observer final : public observer {
   std::size_t said_done_ = 0;
   bool has_line_ = false;
 };
+using progress_observer = basic_progress_observer<void>;
 
 }  // namespace manyhands

@@ -17,7 +17,8 @@ namespace manyhands {
 namespace detail {
 
 /// joblib's spelling of a time: `   1.5s`, above a minute ` 2.5min`.
-[[nodiscard]] inline std::string short_time(double seconds) {
+template <class = void>
+[[nodiscard]] std::string short_time(double seconds) {
   char text[64];
   if (seconds > 60) {
     std::snprintf(text, sizeof text, "%4.1fmin", seconds / 60);
@@ -69,10 +70,11 @@ class verbose_schedule {
 }  // namespace detail
 
 /// joblib's progress lines, for one call at a time: the same words by the same schedule, to stderr, from a verbosity of 50 on to stdout.
-class verbose_observer final : public observer {
+template <class>
+class basic_verbose_observer final : public observer {
  public:
   /// `out` in the place of these two, for who wants the lines elsewhere.
-  explicit verbose_observer(int verbose, std::FILE* out = nullptr) : verbose_(verbose), out_(out) {}
+  explicit basic_verbose_observer(int verbose, std::FILE* out = nullptr) : verbose_(verbose), out_(out) {}
 
   void call_begun(const observed_call& call) override {
     begin_ = call.begin;
@@ -136,5 +138,6 @@ class verbose_observer final : public observer {
   std::optional<std::size_t> tasks_;
   std::size_t done_ = 0;
 };
+using verbose_observer = basic_verbose_observer<void>;
 
 }  // namespace manyhands
