@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -54,8 +55,8 @@ struct journal_facts {
 
   std::uint64_t tasks = unknown;  // where the number is known when the call begins
   std::uint64_t seed = 0;
-  std::string result_type;
-  std::string description;
+  std::string result_type = {};
+  std::string description = {};
 };
 
 /// The results of a call in a file: those of a run that was cut short, and those that come now.
@@ -83,10 +84,7 @@ class basic_journal {
   }
   basic_journal(const basic_journal&) = delete;
   basic_journal& operator=(const basic_journal&) = delete;
-  ~basic_journal() {
-    stop_syncing();
-    if (map_ != nullptr) ::munmap(map_, bytes_.size());
-  }
+  ~basic_journal() { stop_syncing(); }
 
   // --- any thread, and forked copies of the process
 
@@ -148,6 +146,10 @@ class basic_journal {
     std::uint64_t index;
     std::uint64_t size;
   };
+  struct unmap {
+    std::size_t size = 0;
+    void operator()(void* at) const noexcept { ::munmap(at, size); }
+  };
   struct record {
     std::size_t index;
     std::span<const std::byte> bytes;
@@ -173,7 +175,8 @@ class basic_journal {
     if (size_ == 0) return;
     void* const at = ::mmap(nullptr, static_cast<std::size_t>(size_), PROT_READ, MAP_SHARED, fd_.get(), 0);
     if (at == MAP_FAILED) refuse(std::string("cannot be read: ") + std::strerror(errno));
-    map_ = at;
+    map_.reset(at);
+    map_.get_deleter().size = static_cast<std::size_t>(size_);
     bytes_ = {static_cast<const std::byte*>(at), static_cast<std::size_t>(size_)};
   }
 
@@ -313,7 +316,7 @@ class basic_journal {
 
   const std::string path_;
   descriptor fd_;
-  void* map_ = nullptr;               // the file as it was
+  std::unique_ptr<void, unmap> map_;  // the file as it was; the system keeps the lock for as long as this
   std::span<const std::byte> bytes_;  // the same
   std::vector<record> records_;       // by index
   std::size_t broken_ = 0;
