@@ -255,7 +255,7 @@ TEST_CASE_METHOD(environment, "a guard that is refused changes nothing") {
   const parallel_config outer({.n_jobs = 3});
   CHECK_THROWS_AS(parallel_config({.n_jobs = 0}), std::invalid_argument);
   CHECK_THROWS_AS(parallel_backend("no such backend", {.n_jobs = 5}), std::invalid_argument);
-  CHECK_THROWS_AS(parallel_config({.n_jobs = 5, .retries = 1}), manyhands::error);
+  CHECK_THROWS_AS(parallel_config({.n_jobs = 5, .verbose = 1}), manyhands::error);
   CHECK(effective_n_jobs() == 3);
 }
 

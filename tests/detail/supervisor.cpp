@@ -458,6 +458,6 @@ TEST_CASE("after a failure a task above it has no further attempt") {
   CHECK_FALSE(call.kill(1).has_value());
   call.finish(0);
   call.fail_at(1);
-  CHECK(call.supervisor.is_finished());
   CHECK(call.settle_down().empty());
+  CHECK(call.supervisor.is_finished());
 }
