@@ -506,9 +506,7 @@ TEST_CASE_METHOD(environment, "a backend that is none is refused") {
 
 TEST_CASE_METHOD(environment, "what is not available yet says so, and is never ignored") {
   std::stop_source source;
-  const std::map<std::string, options> asked = {{"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
-                                                {"memory_limit", {.memory_limit = 1}},
-                                                {"stop", {.stop = source.get_token()}},
+  const std::map<std::string, options> asked = {{"stop", {.stop = source.get_token()}},
                                                 {"verbose", {.verbose = 1}},
                                                 {"progress", {.progress = true}},
                                                 {"trace", {.trace = "t"}},

@@ -93,8 +93,6 @@ inline void check(const options& asked) {
   const auto refuse_if = [](bool set, const char* member) {
     if (set) throw error(std::string("options::") + member + " is not available yet");
   };
-  refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
-  refuse_if(asked.memory_limit.has_value(), "memory_limit");
   refuse_if(asked.stop.has_value(), "stop");
   refuse_if(asked.verbose.value_or(0) != 0, "verbose");
   refuse_if(asked.progress.value_or(false), "progress");
