@@ -222,8 +222,10 @@ class crew {
  private:
   using finding = employer::finding;
 
-  // For so long helpers look for work before they sleep: to wake them takes the caller as long as many a call.
+  // For so long helpers look for work before they sleep: to wake them takes the caller as long as many a call. After longer work one
+  // lingers for twice as long as that took, within limits: a program that computes in turns with its helpers comes back.
   static constexpr std::chrono::microseconds lingering_time{50};
+  static constexpr std::chrono::microseconds most_lingering_time{500};
   // No longer do they wait for an employer that is about to come.
   static constexpr std::chrono::milliseconds expecting_time{1};
   // A quiet call may be this much older than its caller believes.
@@ -321,18 +323,22 @@ class crew {
     std::unique_lock lock(mutex_);
     --waking_;
     int in_vain = 0;  // news in a row that came to nothing
+    auto patience = lingering_time;
     for (bool looks_again = true;;) {
       const bool is_bound = depends_on_this_thread();
+      const auto begin = std::chrono::steady_clock::now();
       const finding found = look_around(lock, is_bound);
       if (found == finding::work) {
         looks_again = true;
         in_vain = 0;
+        patience = lingering_after(std::chrono::steady_clock::now() - begin);
       } else if (found == finding::later) {
         static_cast<void>(linger(lock, polling_time, is_bound));
       } else if (looks_again && in_vain < 4) {
         ++in_vain;
         // What one worker is just taking from another is nowhere for a moment: nobody tells when it is there.
-        looks_again = linger(lock, is_bound ? polling_time : lingering_time, is_bound);
+        looks_again = linger(lock, is_bound ? polling_time : patience, is_bound);
+        patience = lingering_time;
       } else if (is_bound) {
         ++waiting_;
         waited_.wait(lock);
@@ -346,6 +352,12 @@ class crew {
       }
     }
     idle_.push_back(&thread);
+  }
+
+  /// How long one that has worked for so long waits for more, where it does not crowd out others.
+  [[nodiscard]] std::chrono::microseconds lingering_after(std::chrono::steady_clock::duration work) const noexcept {
+    if (lingering_ + 1 >= static_cast<long long>(processors())) return lingering_time;
+    return std::clamp(std::chrono::duration_cast<std::chrono::microseconds>(2 * work), lingering_time, most_lingering_time);
   }
 
   void forget_coming(employer& who) noexcept {

@@ -86,7 +86,8 @@ class slot_jobs final : public jobs {
       for (; tasks.claim(index) && index < limit(); ++index) run_watched(index);
       return;
     }
-    std::size_t trial = first_trial;
+    // Where earlier calls have shown it, a look is enough.
+    std::size_t trial = remembered_.expected(1) < static_cast<double>(next_to_nothing.count()) ? next_trial : first_trial;
     while (run_singly(tasks, index, trial)) {
       run_in_strips(tasks, index);
       trial = next_trial;
