@@ -255,7 +255,7 @@ TEST_CASE_METHOD(environment, "a guard that is refused changes nothing") {
   const parallel_config outer({.n_jobs = 3});
   CHECK_THROWS_AS(parallel_config({.n_jobs = 0}), std::invalid_argument);
   CHECK_THROWS_AS(parallel_backend("no such backend", {.n_jobs = 5}), std::invalid_argument);
-  CHECK_THROWS_AS(parallel_config({.n_jobs = 5, .retries = 1}), manyhands::error);
+  CHECK_THROWS_AS(parallel_config({.n_jobs = 5, .verbose = 1}), manyhands::error);
   CHECK(effective_n_jobs() == 3);
 }
 
@@ -505,11 +505,7 @@ TEST_CASE_METHOD(environment, "a backend that is none is refused") {
 }
 
 TEST_CASE_METHOD(environment, "what is not available yet says so, and is never ignored") {
-  const std::map<std::string, options> asked = {{"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
-                                                {"memory_limit", {.memory_limit = 1}},
-                                                {"trace", {.trace = "t"}},
-                                                {"report", {.report = "r"}},
-                                                {"checkpoint", {.checkpoint = "c"}}};
+  const std::map<std::string, options> asked = {{"trace", {.trace = "t"}}, {"report", {.report = "r"}}};
   for (const auto& [member, one] : asked) {
     INFO(member);
     const std::string text = refusal<manyhands::error>([&] { const parallel_config guard(one); });

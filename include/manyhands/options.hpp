@@ -132,18 +132,25 @@ struct options {
   std::optional<manyhands::batch_size> batch_size = std::nullopt;
   /// How far ahead of the oldest unfinished task an input without random access is read, in batches. Default "2*n_jobs".
   std::optional<manyhands::pre_dispatch> pre_dispatch = std::nullopt;
-  /// The longest that one task may run, from the moment it starts. Default: no limit.
+  /// The longest that one attempt at a task may take, from the moment it starts. Above: it fails with `task_timeout`, also if it ends well
+  /// after all. In a worker process it is killed meanwhile, by SIGTERM, and after half a second by SIGKILL; everywhere else it is asked to
+  /// stop by `this_task::stop_token()`, and waited for. Default: no limit.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
-  /// How often a failed task is run again. Default 0.
+  /// How often a task is run again that failed: by an exception, by a crash of its worker process, or by its timeout. The last attempt's
+  /// error is the task's. Each attempt passes the task's arguments as they were; what it takes by non-const reference is as the last
+  /// attempt has left it. After an exception or a timeout a task is not run again that can be called but once: one that takes an argument
+  /// by move which cannot be copied or, where `delayed(fn)(args...)` was handed over as an rvalue, a class of the program's by value.
+  /// Default 0.
   std::optional<int> retries = std::nullopt;
   /// Threads that OpenMP, OpenBLAS, MKL and BLIS may use inside a task. Default `max(cpu_count() / n_jobs, 1)`, or what they were told
   /// before where that is less; with one worker all that they have. A nested call goes by the call around it. Libraries that are loaded
   /// when the call begins are told, and told the old number at its end. OpenBLAS and BLIS know one number for all threads: of calls at the
   /// same time, the lowest holds.
   std::optional<int> inner_max_num_threads = std::nullopt;
-  /// A worker process is replaced after so many tasks. Default: never.
+  /// A worker process is replaced after so many tasks. Default: never. Of no effect where workers are threads.
   std::optional<int> max_tasks_per_worker = std::nullopt;
-  /// Bytes that a worker process may allocate beyond what it inherited. Default: no limit.
+  /// Bytes that a worker process may allocate beyond what it inherited: a task that allocates more fails with `std::bad_alloc`, or with
+  /// `worker_lost` where something in it cannot bear that. Default: no limit. Of no effect where workers are threads.
   std::optional<std::size_t> memory_limit = std::nullopt;
   /// Runs once in every worker before its first task of the call, in the caller too where it takes tasks. If it throws, the call fails with
   /// that error.

@@ -175,6 +175,8 @@ class Parallel {
         .binds = pins.has_value(),
         .retries = options_.retries.value_or(scope.retries.value_or(0)),
         .timeout = timeout,
+        .tasks_per_worker = static_cast<std::size_t>(options_.max_tasks_per_worker.value_or(scope.max_tasks_per_worker.value_or(0))),
+        .memory_limit = options_.memory_limit.value_or(scope.memory_limit.value_or(0)),
         .watches = timer.get(),
         .stop = stopped_by.token(),
         .observed = watchers.get(),

@@ -96,8 +96,6 @@ void check(const options& asked) {
   const auto refuse_if = [](bool set, const char* member) {
     if (set) throw error(std::string("options::") + member + " is not available yet");
   };
-  refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
-  refuse_if(asked.memory_limit.has_value(), "memory_limit");
   refuse_if(asked.trace.has_value(), "trace");
   refuse_if(asked.report.has_value(), "report");
 }

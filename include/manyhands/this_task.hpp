@@ -87,7 +87,11 @@ struct call_facts {
   int retries = 0;
   /// The longest that one attempt at a task may take. 0: as long as it likes.
   std::chrono::nanoseconds timeout{0};
-  /// Who looks after that in this process. Null: nobody.
+  /// So many tasks a worker process is given, then it is replaced. 0: as many as there are.
+  std::size_t tasks_per_worker = 0;
+  /// Bytes that a worker process may allocate beyond what it inherited. 0: no limit.
+  std::size_t memory_limit = 0;
+  /// Who looks after the timeout in this process. Null: nobody.
   attempt_watches* watches = nullptr;
   /// What asks the task to stop in which the call was made. Null: nothing.
   const std::stop_token* stop = nullptr;

@@ -71,11 +71,14 @@ TEST_CASE("a child can be asked to end, and it shows where it is stopped") {
   const manyhands_test::leak_check leaks;
   const bool with_pidfd = GENERATE(true, false);
   if (!with_pidfd) injected_fault = no_pidfd;
-  child_process busy = child([] {
+  const shared_array<std::atomic<int>> ready(1);
+  child_process busy = child([&] {
     std::signal(SIGTERM, SIG_DFL);
+    ready[0] = 1;
     wait_for_ever();
   });
   without_faults();
+  while (ready[0] == 0) ::usleep(1000);
   CHECK_FALSE(busy.is_stopped());
   busy.kill(SIGSTOP);
   while (!busy.is_stopped()) ::usleep(1000);

@@ -64,6 +64,7 @@ TEST_CASE("a function is called with lvalues only where that is sure to compile"
   STATIC_REQUIRE(takes_lvalues<decltype(by_reference), pretender>);
   STATIC_REQUIRE_FALSE(takes_lvalues<decltype(takes_pretender), pretender>);
   STATIC_REQUIRE(takes_lvalues<decltype(&plain), pretender, std::string>);
+  CHECK(plain({}, "ab") == 2);
   STATIC_REQUIRE(takes_lvalues<decltype(generic), std::string>);
   STATIC_REQUIRE_FALSE(takes_lvalues<decltype(generic), pretender>);  // it might take it by value
 }

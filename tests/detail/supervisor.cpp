@@ -458,6 +458,46 @@ TEST_CASE("after a failure a task above it has no further attempt") {
   CHECK_FALSE(call.kill(1).has_value());
   call.finish(0);
   call.fail_at(1);
-  CHECK(call.supervisor.is_finished());
   CHECK(call.settle_down().empty());
+  CHECK(call.supervisor.is_finished());
+}
+
+TEST_CASE("a worker is given so many tasks, and then replaced") {
+  const manyhands::batch_size batch = GENERATE(manyhands::batch_size(automatic), manyhands::batch_size(1), manyhands::batch_size(7));
+  const auto most = GENERATE(as<std::size_t>(), 1, 5, 1000);
+  fake_call call(3, batch, 200, 0, most);
+  std::vector<std::size_t> begun(3);
+  int starts = 0;
+  for (int round = 0; !call.supervisor.is_finished(); ++round) {
+    REQUIRE(round < 100'000);
+    for (const action& each : call.settle_down()) {
+      if (each.what != kind::start) continue;
+      ++starts;
+      begun.at(static_cast<std::size_t>(each.worker)) = 0;
+    }
+    for (int number = 0; number < 3; ++number) {
+      if (!call.at(number).runs) continue;
+      if (!call.at(number).is_ready) call.become_ready(number);
+      if (!call.begin(number)) continue;
+      REQUIRE(++begun.at(static_cast<std::size_t>(number)) <= most);
+      call.finish(number);
+    }
+  }
+  CHECK(all_once(call.settled));
+  CHECK(all_once(call.runs));
+  CHECK(starts >= static_cast<int>(200 / most));
+}
+
+TEST_CASE("a worker that has run enough does not keep others' tasks from being taken") {
+  fake_call call(2, automatic, 6, 0, 2);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  REQUIRE(call.begin(0).has_value());  // runs for long
+  for (int round = 0; round < 100 && std::count(call.settled.begin(), call.settled.end(), 1) < 5; ++round) {
+    if (!call.at(1).is_ready) call.become_ready(1);
+    if (call.begin(1)) call.finish(1);
+    call.settle_down();
+  }
+  CHECK(std::count(call.settled.begin(), call.settled.end(), 1) == 5);
 }

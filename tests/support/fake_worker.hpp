@@ -32,8 +32,12 @@ struct fake_worker {
 /// A call without processes: does at once what a supervisor wants, and lets workers get on only when told to.
 class fake_call {
  public:
-  fake_call(int count, manyhands::batch_size batch, std::size_t tasks, int retries = 0)
-      : supervisor(count, batch, tasks, retries), workers(static_cast<std::size_t>(count)), runs(tasks), settled(tasks), tasks_(tasks) {}
+  fake_call(int count, manyhands::batch_size batch, std::size_t tasks, int retries = 0, std::size_t tasks_per_worker = 0)
+      : supervisor(count, batch, tasks, retries, tasks_per_worker),
+        workers(static_cast<std::size_t>(count)),
+        runs(tasks),
+        settled(tasks),
+        tasks_(tasks) {}
 
   /// Does all that the supervisor wants now. Returns the actions.
   std::vector<manyhands::detail::action> settle_down() {
@@ -67,6 +71,11 @@ class fake_call {
           break;
         case kind::take_back:
           take_back(who, *wanted);
+          break;
+        case kind::retire:
+          if (who.running || !who.ranges.empty()) throw std::runtime_error("a worker was retired that has work");
+          who.runs = false;
+          static_cast<void>(supervisor.died(wanted->worker, {manyhands::detail::last_sign::kind::ended, 0}));
           break;
         case kind::cut_short:
           if (who.running && *who.running >= limit) {

@@ -31,7 +31,7 @@ class basic_forked_call {
   basic_forked_call(jobs& work, const plan& how, std::size_t result_size)
       : work_(work),
         supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
-                    work.facts().retries),
+                    work.facts().retries, work.facts().tasks_per_worker),
         intake_(work, supervisor_, result_size),
         links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
         polled_(links_.size() + 1) {}
@@ -64,6 +64,8 @@ class basic_forked_call {
 
   /// So long a worker has to follow when it is asked to end. One that is stopped, or blocks SIGTERM, never does.
   static constexpr milliseconds grace{500};
+  /// And so long it has to begin to leave when it is dismissed.
+  static constexpr milliseconds patience{1000};
 
   // --- what workers say
 
@@ -84,6 +86,8 @@ class basic_forked_call {
     }
     if (status) {
       bury(number, *status);
+    } else if (clock::time_point::max() != link.last_moment) {
+      if (clock::now() >= link.last_moment && (link.is_late || !link.board().is_leaving())) link.kill();
     } else if (timeout_.count() != 0) {
       look_at_clock(number);
     }
@@ -98,10 +102,6 @@ class basic_forked_call {
   void look_at_clock(std::size_t number) {
     worker_link& link = links_[number];
     if (link.is_corrupt || link.was_ended || link.is_stuck) return;
-    if (link.is_late) {
-      if (clock::now() >= link.last_moment) link.kill();
-      return;
-    }
     const std::uint64_t began = link.board().began();
     const clock::time_point now = clock::now();
     const index_range owed = supervisor_.expected(static_cast<int>(number));
@@ -164,6 +164,11 @@ class basic_forked_call {
         break;
       case action::kind::take_back:
         take_back(link, wanted);
+        break;
+      case action::kind::retire:
+        link.was_ended = true;
+        link.last_moment = clock::now() + patience;
+        link.board().dismiss();
         break;
       case action::kind::cut_short:
         if (link.board().running() != no_index && link.board().running() >= work_.limit()) {
@@ -287,7 +292,7 @@ class basic_forked_call {
   /// Ends all workers. Those that have done what was wanted write out what they printed; the others are at what nobody wants.
   void end() noexcept {
     ending_ = true;
-    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    const clock::time_point last_moment = clock::now() + patience;
     const std::size_t limit = work_.limit();
     for (worker_link& link : links_) {
       if (!link.runs()) continue;
@@ -301,7 +306,7 @@ class basic_forked_call {
     }
     for (;;) {
       bool all_gone = true;
-      const bool late = std::chrono::steady_clock::now() > patience;
+      const bool late = clock::now() > last_moment;
       for (worker_link& link : links_) {
         if (!link.runs() || link.try_collect()) continue;
         all_gone = false;

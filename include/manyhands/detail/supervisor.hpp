@@ -22,6 +22,7 @@ struct action {
     fetch,      ///< at most `most` tasks from the call; answer `fetched`
     give,       ///< range `number`, which is `tasks`, to worker `worker`
     take_back,  ///< `wanted` of what worker `worker` has not begun of range `number`, which is `tasks`; answer `took_back`
+    retire,     ///< dismiss worker `worker`, which has run enough and has nothing to do
     cut_short   ///< end worker `worker` if it runs a task that nobody wants any more; answer `doomed` if so
   };
 
@@ -49,9 +50,13 @@ class basic_supervisor {
   static constexpr int most_deaths_outside = 8;
   static constexpr int most_deaths_without_progress = 64;
 
-  /// `retries` is how often a task is begun again whose worker died.
-  basic_supervisor(int workers, batch_size batch, std::size_t tasks, int retries = 0)
-      : workers_(static_cast<std::size_t>(workers)), batch_(batch), retries_(retries), unfetched_(tasks) {}
+  /// `retries` is how often a task is begun again whose worker died; after `tasks_per_worker`, if it is not 0, a worker is replaced.
+  basic_supervisor(int workers, batch_size batch, std::size_t tasks, int retries = 0, std::size_t tasks_per_worker = 0)
+      : workers_(static_cast<std::size_t>(workers)),
+        batch_(batch),
+        retries_(retries),
+        quota_(tasks_per_worker != 0 ? tasks_per_worker : no_index),
+        unfetched_(tasks) {}
 
   // --- events
 
@@ -91,6 +96,7 @@ class basic_supervisor {
     at(number).tried = tasks.empty();
     if (tasks.empty()) return;
     at(number).given.shorten(range_number, tasks.first);
+    at(number).got -= tasks.size();
     todo_.insert(todo_.begin(), tasks);
   }
   /// No task at or above `index` shall start any more, and what becomes of those that run is of no interest.
@@ -132,6 +138,7 @@ class basic_supervisor {
       begun_ = true;
       return action{.what = action::kind::start};
     }
+    if (const auto retire = retire_one()) return retire;
     if (const auto feed = feed_those_with(0)) return feed;
     if (const auto start = start_another()) return start;
     if (const auto feed = feed_those_with(1)) return feed;
@@ -164,12 +171,13 @@ class basic_supervisor {
     absent,    ///< has no process
     starting,  ///< has one, which has not said yet that it can run tasks
     ready,     ///< runs tasks, or waits for them
-    doomed,    ///< was killed and is not gone yet
+    doomed,    ///< was killed or has retired, and is not gone yet
     given_up   ///< could not be started
   };
   struct worker {
     state life = state::absent;
-    bool tried = false;  // what can be tried once between two looks around was tried
+    bool tried = false;   // what can be tried once between two looks around was tried
+    std::size_t got = 0;  // tasks that it was given and that were not taken back
     assignment given = {};
   };
 
@@ -202,7 +210,7 @@ class basic_supervisor {
   [[nodiscard]] std::optional<action> feed_those_with(std::size_t ranges) {
     for (const state life : {state::ready, state::starting}) {
       for (std::size_t number = 0; number < workers_.size(); ++number) {
-        if (workers_[number].life != life || workers_[number].given.ranges().size() != ranges) continue;
+        if (workers_[number].life != life || workers_[number].given.ranges().size() != ranges || workers_[number].got >= quota_) continue;
         if (!todo_.empty()) return give(static_cast<int>(number));
         if (is_dry()) return std::nullopt;
         return action{.what = action::kind::fetch, .most = batch_now()};
@@ -215,6 +223,8 @@ class basic_supervisor {
     index_range tasks = source;
     // What comes back from a worker may be much, and is shared out again; batches of a fixed size stay together.
     if (batch_.is_automatic() && tasks.size() > pace_.size()) tasks.last = tasks.first + pace_.size();
+    tasks.last = tasks.first + std::min(tasks.size(), quota_ - at(number).got);
+    at(number).got += tasks.size();
     source.first = tasks.last;
     if (source.empty()) todo_.erase(todo_.begin());
     const auto begun = attempts_.find(tasks.first);  // no other task is with one that was begun before
@@ -223,6 +233,15 @@ class basic_supervisor {
             .number = at(number).given.add(tasks),
             .tasks = tasks,
             .attempt = begun != attempts_.end() ? begun->second : 0};
+  }
+  [[nodiscard]] std::optional<action> retire_one() {
+    for (std::size_t number = 0; number < workers_.size(); ++number) {
+      worker& who = workers_[number];
+      if (who.life != state::ready || who.got < quota_ || !who.given.ranges().empty()) continue;
+      who.life = state::doomed;
+      return action{.what = action::kind::retire, .worker = static_cast<int>(number)};
+    }
+    return std::nullopt;
   }
   [[nodiscard]] std::optional<action> start_another() {
     if (todo_.empty() && is_dry()) return std::nullopt;
@@ -241,7 +260,11 @@ class basic_supervisor {
   /// them.
   [[nodiscard]] std::optional<action> take_from_the_busy() const {
     // Not for one that has not waited yet: two that are about to begin would take one task from each other for ever.
-    if (!any([](const worker& each) { return each.life == state::ready && each.given.ranges().empty(); })) return std::nullopt;
+    // One that has retired may be replaced for it.
+    const auto has_time = [this](const worker& each) {
+      return (each.life == state::ready && each.given.ranges().empty()) || (each.life == state::absent && quota_ != no_index);
+    };
+    if (!any(has_time)) return std::nullopt;
     std::optional<action> best;
     std::size_t most = 0;
     for (std::size_t number = 0; number < workers_.size(); ++number) {
@@ -284,6 +307,7 @@ class basic_supervisor {
   std::vector<worker> workers_;
   batch_size batch_;
   int retries_;
+  std::size_t quota_;                    // the most tasks that one worker is given
   std::map<std::size_t, int> attempts_;  // how often tasks were begun that have died with a worker
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();

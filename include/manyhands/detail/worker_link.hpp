@@ -40,6 +40,7 @@ class basic_worker_link {
     posted = finished = 0;
     is_ready = is_corrupt = was_ended = is_late = is_stuck = false;
     last_seen_ = {};
+    last_moment = std::chrono::steady_clock::time_point::max();
 
     const open_memory open(memory_, places.memory());
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
@@ -47,6 +48,7 @@ class basic_worker_link {
       become_worker(parent, mask);
       memory_.close_to_children();  // what tasks fork has no business here
       if (places.memory()) places.memory().close_to_children();
+      if (work.facts().memory_limit != 0) limit_memory(work.facts().memory_limit);
       board_->wait_for_gate();
       const process_mark mark;
       exit_guard guard(
@@ -103,9 +105,9 @@ class basic_worker_link {
   std::uint32_t finished = 0;  // ranges that the worker is through with
   bool is_ready = false;
   bool is_corrupt = false;  // it was killed because it had overwritten what it shares
-  bool was_ended = false;   // it was killed because nobody wants its task
-  bool is_late = false;     // it was condemned because its task took too long, and is killed at `last_moment`
-  std::chrono::steady_clock::time_point last_moment = {};
+  bool was_ended = false;   // it was killed because nobody wants its task, or dismissed because it has run enough
+  bool is_late = false;     // it was condemned because its task took too long
+  std::chrono::steady_clock::time_point last_moment = std::chrono::steady_clock::time_point::max();  // then it is killed
   bool is_stuck = false;     // it was killed because it did not get on, and had no clock that said since when
   bool was_started = false;  // there was one before
 

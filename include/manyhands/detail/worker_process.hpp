@@ -4,12 +4,15 @@
 #include <signal.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <streambuf>
@@ -141,6 +144,22 @@ void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
   inner_pools::become_worker(parent.openmp_rests);
   hwloc_never_load();
   ::pthread_sigmask(SIG_SETMASK, &own, nullptr);
+}
+
+/// Lets this process allocate so many bytes more than it has: beyond that allocations fail. Nothing happens where the system does not tell
+/// how much it has.
+inline void limit_memory(std::size_t bytes) noexcept {
+  const descriptor status(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  std::array<char, 4096> text{};
+  if (!status || ::pread(status.get(), text.data(), text.size() - 1, 0) <= 0) return;
+  // What RLIMIT_DATA counts. Not RLIMIT_AS: that also counts memory that is shared, and what is only reserved.
+  const char* const found = std::strstr(text.data(), "\nVmData:");
+  if (found == nullptr) return;
+  const rlim_t now = std::strtoull(found + std::strlen("\nVmData:"), nullptr, 10) * 1024;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_DATA, &limit) != 0 || bytes >= RLIM_INFINITY - now) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_cur, now + bytes);
+  ::setrlimit(RLIMIT_DATA, &limit);
 }
 
 /// Ends a worker: what it printed is written, and no destructor of a static object and no exit handler of the program is run.
