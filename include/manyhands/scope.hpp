@@ -95,8 +95,6 @@ inline void check(const options& asked) {
   };
   refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
   refuse_if(asked.memory_limit.has_value(), "memory_limit");
-  refuse_if(asked.trace.has_value(), "trace");
-  refuse_if(asked.report.has_value(), "report");
 }
 
 /// Who runs a call, and what its tasks are to know of it.
