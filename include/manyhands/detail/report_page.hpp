@@ -257,9 +257,9 @@ class basic_report_page {
           height = now;
         }
         if (sum.has_failed) {
-          failed += "M" + x + " 0h1v32h-1z";
+          failed += "M" + x + " 0h1v11h-1z";  // not all of the height: what the worker did is to be seen, too
         } else if (sum.has_retried) {
-          retried += "M" + x + " 0h1v32h-1z";
+          retried += "M" + x + " 0h1v11h-1z";
         }
       }
       area += "H" + number(last_share, 2) + "V32z";
@@ -281,7 +281,9 @@ class basic_report_page {
 
   void failures() {
     failure_table("Failed tasks", data_.failures, data_.all.failed, "failed for good");
-    failure_table("Attempts run again", data_.retries, data_.all.retried, "failed and were run again");
+    // Of attempts in other processes, only their number is known.
+    const bool is_known = std::any_of(data_.retries.begin(), data_.retries.end(), [](const auto& one) { return !one.error.empty(); });
+    if (is_known) failure_table("Attempts run again", data_.retries, data_.all.retried, "failed and were run again");
   }
   void failure_table(const char* heading, const std::vector<report_data::attempt>& list, std::size_t all, const char* what) {
     if (all == 0) return;
@@ -406,6 +408,9 @@ class basic_report_page {
             ", with what it shared with the program");
       put(". What each worker used is not known: threads share their memory, and processes do not tell.</li>");
     }
+    if (data_.all.retried > data_.retries.size() || (data_.all.retried > 0 && data_.retries.front().error.empty()))
+      put("<li>" + counted(data_.all.retried, "attempt") + " failed and " + (data_.all.retried == 1 ? "was" : "were") + " run again: " +
+          (data_.retries.front().error.empty() ? "of what, worker processes do not tell." : "the table has the first of them.") + "</li>");
     if (data_.restored > 0) put("<li>" + counted(data_.restored, "result") + " came from the checkpoint and took no time.</li>");
     if (data_.broken_bytes > 0) put("<li>" + counted(data_.broken_bytes, "byte") + " of the checkpoint were broken and are lost.</li>");
     if (data_.timed >= 20) put("<li>Median and shares of the durations are right within 3 %.</li>");
@@ -444,7 +449,7 @@ class basic_report_page {
     const double each = static_cast<double>(done) / to_double(data_.elapsed) * 1e9;
     if (each >= 1e6) return number(each / 1e6, 1) + " million a second";
     if (each >= 1e3) return grouped(static_cast<std::size_t>(each)) + " a second";
-    if (each >= 1) return number(each, 1) + " a second";
+    if (each >= 1) return number(each, each < 100 ? 1 : 0) + " a second";
     return "one each " + time_text(time(static_cast<std::int64_t>(1e9 / each)));
   }
   [[nodiscard]] std::string retry_column() const { return data_.all.retried > 0 ? "<th>retry</th>" : ""; }
@@ -484,7 +489,7 @@ class basic_report_page {
     if (!remark.empty()) put(" <small>" + remark + "</small>");
     put("</h2>");
   }
-  void table(const std::string& heads) { put("<div class=\"scroll\"><table><tr>" + heads + "</tr>\n"); }
+  void table(const std::string& heads) { put("<div class=\"scroll\" tabindex=\"0\"><table><tr>" + heads + "</tr>\n"); }
   void put(std::string_view html) { out_ += html; }
   void escaped(std::string_view text) { append_html(out_, text); }
 
@@ -534,8 +539,9 @@ class basic_report_page {
       ".ends{display:flex;justify-content:space-between;font-size:12.5px;color:var(--dim);margin-top:3px}"
       "dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(110px,1fr));gap:8px 16px;margin:14px 0 0}"
       "dt{font-size:12.5px;color:var(--dim)}dd{margin:0;font-weight:600;white-space:nowrap}"
-      ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}"
-      "th{font-weight:500;font-size:12.5px;color:var(--dim);border-bottom:1px solid var(--line)}"
+      ".scroll{overflow:auto;max-height:430px}table{border-collapse:collapse;width:100%;font-size:14px}"
+      "th{position:sticky;top:0;background:var(--card);font-weight:500;font-size:12.5px;color:var(--dim);border-bottom:1px solid "
+      "var(--line)}"
       "th,td{text-align:right;padding:5px 10px;white-space:nowrap;vertical-align:top}th:first-child,td:first-child{padding-left:0}"
       "th:last-child,td:last-child{padding-right:0}tr+tr td{border-top:1px solid var(--line)}tr:nth-child(2) td{border-top:0}"
       ".text{text-align:left}.error{font-family:ui-monospace,'DejaVu Sans Mono',monospace;font-size:12.5px;white-space:pre-wrap;"
@@ -548,7 +554,7 @@ class basic_report_page {
       ".tile strong{font-size:21px}h2 small{display:block;margin:2px 0 0}th,td{padding:5px 7px}.lane{grid-template-columns:20px 1fr "
       "44px;gap:6px}"
       ".meter{width:auto;min-width:50px}td.error{width:auto}.bars{gap:1px}}"
-      "@media print{body{background:none}section,.tile{break-inside:avoid}}";
+      "@media print{body{background:none}.scroll{max-height:none}section,.tile{break-inside:avoid}}";
 
   const report_data& data_;
   std::string out_;
