@@ -31,6 +31,7 @@ set(manyhands_headers
     manyhands/detail/exception_forms.hpp
     manyhands/detail/exception_table.hpp
     manyhands/exception_codec.hpp
+    manyhands/detail/markup.hpp
     # 2 policy
     manyhands/schedule.hpp
     manyhands/detail/placement.hpp
@@ -45,6 +46,7 @@ set(manyhands_headers
     # 4 machinery
     manyhands/detail/os.hpp
     manyhands/detail/journal.hpp
+    manyhands/detail/output_file.hpp
     manyhands/detail/segmented.hpp
     manyhands/detail/repeatable.hpp
     manyhands/detail/call_stop.hpp
@@ -79,6 +81,10 @@ set(manyhands_headers
     # 5 watchers
     manyhands/observers/verbose.hpp
     manyhands/observers/progress.hpp
+    manyhands/observers/trace.hpp
+    manyhands/detail/report_tally.hpp
+    manyhands/detail/report_page.hpp
+    manyhands/observers/report.hpp
     manyhands/detail/watchers.hpp
     # 6 selection
     manyhands/registry.hpp

@@ -95,7 +95,7 @@ class backend_choice {
   bool chosen_ = false;
 };
 
-/// The name of a file: text, or a `std::filesystem::path`, for which this header does not need <filesystem>.
+/// The name of a file: text, or a `file_name`, for which this header does not need <filesystem>.
 class file_name {
  public:
   file_name(std::string text) : text_(std::move(text)) {}
@@ -169,9 +169,13 @@ struct options {
   std::optional<bool> progress = std::nullopt;
   /// What the call is called where people see it. Default "".
   std::optional<std::string> description = std::nullopt;
-  /// Where to write Chrome trace events.
+  /// Where to write Chrome trace events, for ui.perfetto.dev and chrome://tracing: a row a worker, a slice a task, about 140 bytes each.
+  /// The file is written while the call runs, and is valid JSON at any time. The last call to begin with a path has the file; calls that
+  /// still write an earlier one are not disturbed. In a scope it holds for the calls made there, not for calls inside their tasks. A path
+  /// that cannot be written, or a full disk, is an `observer_error` after the call.
   std::optional<file_name> trace = std::nullopt;
-  /// Where to write an HTML report.
+  /// Where to write a report, when the call has ended: one HTML page that needs nothing else, below 2 MB however many tasks there are. It
+  /// takes the place of what is there at once, so the last call to end with a path has the page. Scopes and failures as for `trace`.
   std::optional<file_name> report = std::nullopt;
   /// Where finished results are journaled: the same call with the same path runs only what is missing, whatever ended the run before. Each
   /// result is given to the system at once and to the disk within about a second. Results must be transportable. A file that is no journal,

@@ -46,7 +46,7 @@ class Parallel {
   enum class no_options {};
 
  public:
-  /// Throws `std::invalid_argument` for options that no call could honour, `error` for those that are not available yet.
+  /// Throws `std::invalid_argument` for options that no call could honour, `error` for a backend that is not available yet.
   template <class = void>
   Parallel(options asked = {}) : options_(std::move(asked)) {
     detail::check(options_);

@@ -63,7 +63,7 @@ template <class = void>
   return choice.object() != nullptr ? choice.object() : make_backend(choice.name());
 }
 
-/// Throws for what a call could not honour: `std::invalid_argument` for what is wrong, `error` for what is not available yet.
+/// Throws for what a call could not honour: `std::invalid_argument` for what is wrong, `error` for a backend that is not available yet.
 template <class = void>
 void check(const options& asked) {
   if (asked.n_jobs) static_cast<void>(workers_for(*asked.n_jobs, 1));
@@ -93,11 +93,6 @@ void check(const options& asked) {
   if (asked.timeout && asked.timeout->count() <= 0) {
     throw std::invalid_argument("timeout is " + std::to_string(asked.timeout->count()) + " ns: use a time above zero");
   }
-  const auto refuse_if = [](bool set, const char* member) {
-    if (set) throw error(std::string("options::") + member + " is not available yet");
-  };
-  refuse_if(asked.trace.has_value(), "trace");
-  refuse_if(asked.report.has_value(), "report");
 }
 
 /// Who runs a call, and what its tasks are to know of it.

@@ -20,6 +20,8 @@
 #include <manyhands/detail/observation.hpp>
 #include <manyhands/observer.hpp>
 #include <manyhands/observers/progress.hpp>
+#include <manyhands/observers/report.hpp>
+#include <manyhands/observers/trace.hpp>
 #include <manyhands/observers/verbose.hpp>
 #include <manyhands/options.hpp>
 #include <manyhands/this_task.hpp>
@@ -46,12 +48,19 @@ template <class = void>
   return observation::is_telling() || (here.call != nullptr && (here.call->unobserved || here.call->where == place::process));
 }
 
-/// The journal of a call made here, if it wants one. A scope's is for the calls in it, not for those in their tasks. Throws
-/// `checkpoint_error`, and `not_transportable` where the results cannot be written down.
+/// A file that a call made here uses: a scope's is for the calls in it, not for those in their tasks.
+template <class = void>
+[[nodiscard]] const std::optional<file_name>& path_for(const std::optional<file_name>& own,
+                                                       const std::optional<file_name>& scope) noexcept {
+  return own || here.call != nullptr ? own : scope;
+}
+
+/// The journal of a call made here, if it wants one. Throws `checkpoint_error`, and `not_transportable` where the results cannot be
+/// written down.
 template <class Slots>
 void open_journal(std::optional<journal>& made, const options& own, const options& scope, const Slots& slots, const plan& how,
                   std::uint64_t seed) {
-  const auto& path = own.checkpoint || here.call != nullptr ? own.checkpoint : scope.checkpoint;
+  const auto& path = path_for(own.checkpoint, scope.checkpoint);
   if (!path) return;
   if (const result_transport home = slots.transport(); !home.possible()) {
     throw not_transportable(home.type_name, std::string("which a checkpoint needs: ") + home.obstacle);
@@ -74,6 +83,8 @@ class basic_watchers {
     const int verbose = own.verbose.value_or(scope.verbose.value_or(0));
     if (verbose > 0) observers.push_back(std::make_shared<verbose_observer>(verbose));
     if (own.progress.value_or(scope.progress.value_or(false))) observers.push_back(std::make_shared<progress_observer>());
+    if (const auto& path = path_for(own.trace, scope.trace)) observers.push_back(std::make_shared<trace_observer>(path->string()));
+    if (const auto& path = path_for(own.report, scope.report)) observers.push_back(std::make_shared<report_observer>(path->string()));
     if (const auto& users = own.observer != nullptr ? own.observer : scope.observer) observers.push_back(users);
     if (observers.empty()) return;
 
@@ -103,6 +114,8 @@ class basic_watchers {
   std::string backend_class_;
   std::optional<observation> observed_;
 };
+using watchers = basic_watchers<void>;
+
 using watchers = basic_watchers<void>;
 
 }  // namespace manyhands::detail
