@@ -92,7 +92,8 @@ class forked_call {
     }
     last_status_ = status;
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {
-      work_.fail(*lost, std::make_exception_ptr(worker_lost(*lost, static_cast<int>(number), status.signal, status.code)));
+      work_.fail(*lost, std::make_exception_ptr(
+                            worker_lost(*lost, static_cast<int>(number), status.signal, status.code, link.crashed_at(status.signal))));
     }
   }
 

@@ -17,6 +17,7 @@
 #include <ext/stdio_sync_filebuf.h>
 #endif
 
+#include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/hwloc.hpp>
 #include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/detail/os.hpp>
@@ -83,6 +84,8 @@ struct parent_facts {
   // Made before the fork, too: to make one asks for the global locale.
   mutable empty_buffer<char> no_input = {};
   mutable empty_buffer<wchar_t> no_wide_input = {};
+  /// A worker's crash can be told.
+  bool crash_handler_is_warm = (crash_handler::warm_up(), true);
   /// The calling thread leaves no threads of libgomp behind.
   bool openmp_rests = (inner_pools::refresh(), inner_pools::rest());
 };
