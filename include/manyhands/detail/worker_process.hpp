@@ -151,8 +151,8 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
   ::_exit(code);
 }
 
-/// Makes `exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in the worker itself
-/// and not in copies of it.
+/// Makes `exit()` and `quick_exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in
+/// the worker itself and not in copies of it.
 class exit_guard {
  public:
   using listener = void (*)(void* data, int code) noexcept;
@@ -162,6 +162,10 @@ class exit_guard {
 #if defined(__GLIBC__)
     // Runs before whatever the program registered, and unlike an atexit() handler it learns the code.
     ::on_exit([](int code, void* self) { static_cast<exit_guard*>(self)->leave(code); }, this);
+    own = this;
+    // It gives these the code, too, behind an argument that is null; their type does not say so.
+    void (*const quickly)(void*, int) = [](void*, int code) { own->leave(code); };
+    std::at_quick_exit(reinterpret_cast<void (*)()>(quickly));
 #endif
   }
   exit_guard(const exit_guard&) = delete;
@@ -173,6 +177,7 @@ class exit_guard {
     end_worker(code);
   }
 
+  static inline exit_guard* own = nullptr;
   const process_mark& mark_;
   listener tell_;
   void* data_;
