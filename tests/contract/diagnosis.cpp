@@ -10,7 +10,9 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <thread>
@@ -190,6 +192,32 @@ TEST_CASE("a core dump is still written for a crash, or would be") {
   }));
 }
 
+#endif
+
+#if MANYHANDS_ASAN && defined(__SANITIZE_ADDRESS__) && !defined(__clang__)  // with clang its runtime is a part of the program
+namespace {
+
+// AddressSanitizer's: taken before the test framework has put its own in the place.
+const struct sigaction before_main = handler_of(SIGSEGV);
+
+}  // namespace
+
+TEST_CASE("in a build with AddressSanitizer it reports a worker's crash itself") {
+  const manyhands_test::leak_check leaks;
+  char path[] = "/tmp/manyhands-test-XXXXXX";
+  const int file = ::mkstemp(path);
+  CHECK(manyhands_test::holds_in_subprocess([&] {
+    ::sigaction(SIGSEGV, &before_main, nullptr);
+    ::dup2(file, STDERR_FILENO);
+    const auto lost = loss_by([] { library::use_handle(0xdead0); });
+    return lost && lost->exit_code() == 1;
+  }));
+  ::close(file);
+  std::ifstream report(path);
+  const std::string text{std::istreambuf_iterator<char>(report), std::istreambuf_iterator<char>()};
+  ::unlink(path);
+  CHECK_THAT(text, Contains("AddressSanitizer: SEGV") && Contains("library::write_to"));
+}
 #endif
 
 TEST_CASE("a worker that is killed from outside, or exits, has no address and no backtrace") {

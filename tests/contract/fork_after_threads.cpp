@@ -83,9 +83,10 @@ std::function<long()> openmp(const char* runtime) {
   };
 }
 
-/// A product of matrices by that OpenBLAS. Empty where it is not installed.
-std::function<long()> openblas(const char* path) {
-  void* const library = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
+/// A product of matrices by OpenBLAS with two threads of that kind. Empty where it is not installed.
+std::function<long()> openblas(const std::string& flavour) {
+  const std::string path = "/usr/lib/x86_64-linux-gnu/openblas-" + flavour + "/libopenblas.so.0";
+  void* const library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return nullptr;
   using product = void (*)(int, int, int, int, int, int, double, const double*, int, const double*, int, double, double*, int);
   const auto multiply = reinterpret_cast<product>(::dlsym(library, "cblas_dgemm"));
@@ -137,7 +138,7 @@ TEST_CASE("OpenBLAS works in tasks of a program that has used it, with threads o
   const std::string threads = GENERATE("pthread", "openmp");
   CAPTURE(threads);
   CHECK(manyhands_test::holds_in_subprocess([&] {
-    const auto use = openblas(("/usr/lib/x86_64-linux-gnu/openblas-" + threads + "/libopenblas.so.0").c_str());
+    const auto use = openblas(threads);
     return !use || works_in_tasks_after_program(use);
   }));
 }

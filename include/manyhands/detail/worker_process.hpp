@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio_ext.h>
@@ -17,6 +18,7 @@
 #include <ext/stdio_sync_filebuf.h>
 #endif
 
+#include <manyhands/config.hpp>
 #include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/hwloc.hpp>
 #include <manyhands/detail/inner_pools.hpp>
@@ -74,6 +76,27 @@ inline void flush_if_written() noexcept {
   if (::__fpending(stdout) != 0) flush_standard_streams();
 }
 
+/// The signals whose handlers are a sanitizer's, which reports crashes better than we do. Found where its runtime is a library of its own,
+/// as g++ links it: else it cannot be told from the program.
+[[nodiscard]] inline sigset_t signals_of_sanitizer() noexcept {
+  sigset_t found;
+  ::sigemptyset(&found);
+  if constexpr (MANYHANDS_ASAN != 0 || MANYHANDS_TSAN != 0) {
+    const auto home_of = [](void* address) {
+      Dl_info info{};
+      return ::dladdr(address, &info) != 0 ? info.dli_fbase : nullptr;
+    };
+    void* const runtime = ::dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace");
+    if (runtime == nullptr || home_of(runtime) == home_of(reinterpret_cast<void*>(&signals_of_sanitizer))) return found;
+    for (int signal = 1; signal < NSIG; ++signal) {
+      struct sigaction action {};
+      if (::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) continue;
+      if (home_of(reinterpret_cast<void*>(action.sa_handler)) == home_of(runtime)) ::sigaddset(&found, signal);
+    }
+  }
+  return found;
+}
+
 /// What a worker needs to know of its parent. Made before the fork: looking symbols up after it might wait for a lock forever.
 struct parent_facts {
   /// Gives nothing.
@@ -84,6 +107,8 @@ struct parent_facts {
   // Made before the fork, too: to make one asks for the global locale.
   mutable empty_buffer<char> no_input = {};
   mutable empty_buffer<wchar_t> no_wide_input = {};
+  /// Their handlers stay.
+  sigset_t kept = signals_of_sanitizer();
   /// A worker's crash can be told.
   bool crash_handler_is_warm = (crash_handler::warm_up(), true);
   /// The calling thread leaves no threads of libgomp behind.
@@ -98,7 +123,7 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
 
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
-    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    if (::sigaction(signal, nullptr, &action) != 0 || ::sigismember(&parent.kept, signal) == 1) continue;
     const bool ignored = (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
     const bool handled = (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
     if (handled || (ignored && signal == SIGCHLD)) ::signal(signal, SIG_DFL);
