@@ -57,6 +57,8 @@ set(manyhands_headers
     manyhands/detail/hwloc.hpp
     manyhands/detail/process.hpp
     manyhands/detail/shared_memory.hpp
+    manyhands/detail/crash_record.hpp
+    manyhands/detail/frame_names.hpp
     manyhands/detail/direct_results.hpp
     manyhands/detail/wire.hpp
     manyhands/detail/worker_board.hpp

@@ -1,10 +1,13 @@
 #include <manyhands/errors.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include <support/catch.hpp>
 
@@ -64,6 +67,22 @@ TEST_CASE("a lost worker's message names the task, the worker, the signal and wh
   CHECK(mentions(lost(0, 0, 4, -1), "SIGILL"));
   CHECK(mentions(lost(0, 0, 15, -1), "SIGTERM"));
   CHECK(mentions(lost(0, 0, 64, -1), "signal 64"));
+}
+
+TEST_CASE("a lost worker tells where it crashed, if it could") {
+  const manyhands::worker_lost killed(7, 3, 11, -1);
+  CHECK(killed.fault_address() == std::nullopt);
+  CHECK(killed.backtrace().empty());
+  CHECK_FALSE(mentions(killed.what(), "address"));
+  CHECK_FALSE(mentions(killed.what(), ", in"));
+  const manyhands::worker_lost crashed(7, 3, 11, -1, {0xdead, {"inner(int)+0x1 (program)", "outer()+0x2 (program)"}});
+  CHECK(crashed.fault_address() == std::uintptr_t{0xdead});
+  CHECK(crashed.backtrace() == std::vector<std::string>{"inner(int)+0x1 (program)", "outer()+0x2 (program)"});
+  CHECK(mentions(crashed.what(), "(SIGSEGV) at address 0xdead, in inner(int)+0x1 (program)"));
+  CHECK(mentions(manyhands::worker_lost(0, 0, 11, -1, {0, {}}).what(), "at address 0x0"));
+  const manyhands::worker_lost copy = crashed;
+  CHECK(copy.backtrace().size() == 2);
+  STATIC_REQUIRE(std::is_nothrow_copy_constructible_v<manyhands::worker_lost>);
 }
 
 TEST_CASE("a lost worker's message tells an exit from a signal, and both from an unknown end") {

@@ -19,6 +19,7 @@
 #include <typeinfo>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include <manyhands/codec.hpp>
 #include <manyhands/detail/standard_forward.hpp>
@@ -161,13 +162,17 @@ struct exception_form<worker_lost> {
     out.put(value.worker());
     out.put(value.signal());
     out.put(value.exit_code());
+    out.put(value.fault_address());
+    out.put(value.backtrace());
   }
   static worker_lost load(reader& in, const std::string&) {
     const auto index = in.get<std::size_t>();
     const int worker = in.get<int>();
     const int signal = in.get<int>();
     const int exit_code = in.get<int>();
-    return worker_lost(index, worker, signal, exit_code);
+    auto address = in.get<std::optional<std::uintptr_t>>();
+    auto frames = in.get<std::vector<std::string>>();
+    return worker_lost(index, worker, signal, exit_code, {address, std::move(frames)});
   }
 };
 

@@ -142,7 +142,8 @@ class basic_forked_call {
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {
       work_.fail(*lost, sign.what == last_sign::kind::late
                             ? std::make_exception_ptr(task_timeout(*lost, timeout_))
-                            : std::make_exception_ptr(worker_lost(*lost, static_cast<int>(number), status.signal, status.code)));
+                            : std::make_exception_ptr(worker_lost(*lost, static_cast<int>(number), status.signal, status.code,
+                                                                  link.crashed_at(status.signal))));
     }
   }
 

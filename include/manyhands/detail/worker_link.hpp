@@ -11,13 +11,16 @@
 #include <span>
 #include <utility>
 
+#include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/direct_results.hpp>
+#include <manyhands/detail/frame_names.hpp>
 #include <manyhands/detail/process.hpp>
 #include <manyhands/detail/shared_memory.hpp>
 #include <manyhands/detail/wire.hpp>
 #include <manyhands/detail/worker_board.hpp>
 #include <manyhands/detail/worker_loop.hpp>
 #include <manyhands/detail/worker_process.hpp>
+#include <manyhands/errors.hpp>
 
 namespace manyhands::detail {
 
@@ -35,6 +38,7 @@ class basic_worker_link {
     memory_ = shared_memory(sizeof(layout) + ring_size);
     layout* const shared = ::new (memory_.data()) layout;
     board_ = &shared->board;
+    crash_ = &shared->crash;
     const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
     frames_ = frame_reader(shared->positions, ring);
     posted = finished = 0;
@@ -53,6 +57,7 @@ class basic_worker_link {
       const process_mark mark;
       exit_guard guard(
           mark, [](void* board, int code) noexcept { static_cast<worker_board*>(board)->say_exit(code); }, board_);
+      crash_handler::install(shared->crash, mark);
       worker_loop(work, number, *board_, frame_writer(shared->positions, ring), places, bell, mark).run();
       flush_standard_streams();
       board_->say_left();
@@ -65,8 +70,17 @@ class basic_worker_link {
   /// Collects the worker if it has ended. Never blocks.
   [[nodiscard]] std::optional<exit_status> try_collect() noexcept {
     std::optional<exit_status> status = process_.try_collect();
-    if (status && !status->known()) status->code = board_->exit_code();
+    if (status && !status->known()) {
+      // What it has said itself.
+      const int signal = crash_->signal();
+      *status = signal > 0 && signal < NSIG ? exit_status{signal, -1} : exit_status{0, board_->exit_code()};
+    }
     return status;
+  }
+  /// Where the worker, collected, was when this signal ended it.
+  [[nodiscard]] crash_site crashed_at(int signal) const {
+    if (signal == 0 || crash_->signal() != signal) return {};
+    return {crash_->address(), frame_names(crash_->frames())};
   }
   /// Kills the worker, which is collected later.
   void kill() noexcept { process_.kill(); }
@@ -115,6 +129,7 @@ class basic_worker_link {
   struct layout {
     worker_board board;
     ring_positions positions;
+    crash_record crash;
   };
 
   /// Children forked while it lives have the memory.
@@ -145,6 +160,7 @@ class basic_worker_link {
 
   shared_memory memory_;
   worker_board* board_ = nullptr;
+  const crash_record* crash_ = nullptr;
   frame_reader frames_;
   child_process process_;  // after memory_: it ends before that goes
   sign_of_life last_seen_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio_ext.h>
@@ -20,6 +21,8 @@
 #include <ext/stdio_sync_filebuf.h>
 #endif
 
+#include <manyhands/config.hpp>
+#include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/hwloc.hpp>
 #include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/detail/os.hpp>
@@ -78,6 +81,27 @@ void flush_if_written() noexcept {
   if (::__fpending(stdout) != 0) flush_standard_streams();
 }
 
+/// The signals whose handlers are a sanitizer's, which reports crashes better than we do. Found where its runtime is a library of its own,
+/// as g++ links it: else it cannot be told from the program.
+[[nodiscard]] inline sigset_t signals_of_sanitizer() noexcept {
+  sigset_t found;
+  ::sigemptyset(&found);
+  if constexpr (MANYHANDS_ASAN != 0 || MANYHANDS_TSAN != 0) {
+    const auto home_of = [](void* address) {
+      Dl_info info{};
+      return ::dladdr(address, &info) != 0 ? info.dli_fbase : nullptr;
+    };
+    void* const runtime = ::dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace");
+    if (runtime == nullptr || home_of(runtime) == home_of(reinterpret_cast<void*>(&signals_of_sanitizer))) return found;
+    for (int signal = 1; signal < NSIG; ++signal) {
+      struct sigaction action {};
+      if (::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) continue;
+      if (home_of(reinterpret_cast<void*>(action.sa_handler)) == home_of(runtime)) ::sigaddset(&found, signal);
+    }
+  }
+  return found;
+}
+
 /// What a worker needs to know of its parent. Made before the fork: looking symbols up after it might wait for a lock forever.
 struct parent_facts {
   /// Gives nothing.
@@ -88,6 +112,10 @@ struct parent_facts {
   // Made before the fork, too: to make one asks for the global locale.
   mutable empty_buffer<char> no_input = {};
   mutable empty_buffer<wchar_t> no_wide_input = {};
+  /// Their handlers stay.
+  sigset_t kept = signals_of_sanitizer();
+  /// A worker's crash can be told.
+  bool crash_handler_is_warm = (crash_handler::warm_up(), true);
   /// The calling thread leaves no threads of libgomp behind.
   bool openmp_rests = (inner_pools::refresh(), inner_pools::rest());
 };
@@ -101,7 +129,7 @@ void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
 
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
-    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    if (::sigaction(signal, nullptr, &action) != 0 || ::sigismember(&parent.kept, signal) == 1) continue;
     const bool ignored = (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
     const bool handled = (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
     if (handled || (ignored && signal == SIGCHLD)) ::signal(signal, SIG_DFL);
@@ -170,8 +198,8 @@ inline void limit_memory(std::size_t bytes) noexcept {
   ::_exit(code);
 }
 
-/// Makes `exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in the worker itself
-/// and not in copies of it.
+/// Makes `exit()` and `quick_exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in
+/// the worker itself and not in copies of it.
 class exit_guard {
  public:
   using listener = void (*)(void* data, int code) noexcept;
@@ -181,6 +209,10 @@ class exit_guard {
 #if defined(__GLIBC__)
     // Runs before whatever the program registered, and unlike an atexit() handler it learns the code.
     ::on_exit([](int code, void* self) { static_cast<exit_guard*>(self)->leave(code); }, this);
+    own = this;
+    // It gives these the code, too, behind an argument that is null; their type does not say so.
+    void (*const quickly)(void*, int) = [](void*, int code) { own->leave(code); };
+    std::at_quick_exit(reinterpret_cast<void (*)()>(quickly));
 #endif
   }
   exit_guard(const exit_guard&) = delete;
@@ -192,6 +224,7 @@ class exit_guard {
     end_worker(code);
   }
 
+  static inline exit_guard* own = nullptr;
   const process_mark& mark_;
   listener tell_;
   void* data_;
