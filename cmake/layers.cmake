@@ -15,11 +15,13 @@ set(manyhands_headers
     manyhands/indexed.hpp
     manyhands/pre_dispatch.hpp
     manyhands/observer.hpp
+    manyhands/detail/observation.hpp
     manyhands/options.hpp
     manyhands/this_task.hpp
     manyhands/detail/aggregate.hpp
     manyhands/detail/bytes.hpp
     manyhands/detail/type_name.hpp
+    manyhands/detail/standard_forward.hpp
     manyhands/detail/fields.hpp
     manyhands/detail/codec_core.hpp
     manyhands/detail/codec_sequences.hpp
@@ -30,6 +32,7 @@ set(manyhands_headers
     manyhands/detail/exception_forms.hpp
     manyhands/detail/exception_table.hpp
     manyhands/exception_codec.hpp
+    manyhands/detail/markup.hpp
     # 2 policy
     manyhands/schedule.hpp
     manyhands/detail/placement.hpp
@@ -42,15 +45,21 @@ set(manyhands_headers
     manyhands/detail/pinning.hpp
     manyhands/backend.hpp
     # 4 machinery
+    manyhands/detail/os.hpp
+    manyhands/detail/journal.hpp
+    manyhands/detail/output_file.hpp
     manyhands/detail/segmented.hpp
+    manyhands/detail/repeatable.hpp
+    manyhands/detail/call_stop.hpp
     manyhands/detail/input.hpp
     manyhands/detail/results.hpp
     manyhands/detail/tuple_slots.hpp
     manyhands/detail/slots.hpp
     manyhands/detail/hwloc.hpp
-    manyhands/detail/os.hpp
     manyhands/detail/process.hpp
     manyhands/detail/shared_memory.hpp
+    manyhands/detail/crash_record.hpp
+    manyhands/detail/frame_names.hpp
     manyhands/detail/direct_results.hpp
     manyhands/detail/wire.hpp
     manyhands/detail/worker_board.hpp
@@ -77,10 +86,19 @@ set(manyhands_headers
     manyhands/backends/threads.hpp
     manyhands/backends/asio.hpp
     manyhands/backends/processes.hpp
+    # 5 watchers
+    manyhands/observers/verbose.hpp
+    manyhands/observers/progress.hpp
+    manyhands/observers/trace.hpp
+    manyhands/detail/report_tally.hpp
+    manyhands/detail/report_page.hpp
+    manyhands/observers/report.hpp
+    manyhands/detail/watchers.hpp
     # 6 selection
     manyhands/registry.hpp
     manyhands/scope.hpp
     manyhands/detail/worker_setup.hpp
+    manyhands/detail/task_timer.hpp
     # 7 front door
     manyhands/detail/call_setup.hpp
     manyhands/generator.hpp

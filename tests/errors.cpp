@@ -1,9 +1,13 @@
 #include <manyhands/errors.hpp>
 
+#include <chrono>
+#include <cstdint>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include <support/catch.hpp>
 
@@ -65,6 +69,22 @@ TEST_CASE("a lost worker's message names the task, the worker, the signal and wh
   CHECK(mentions(lost(0, 0, 64, -1), "signal 64"));
 }
 
+TEST_CASE("a lost worker tells where it crashed, if it could") {
+  const manyhands::worker_lost killed(7, 3, 11, -1);
+  CHECK(killed.fault_address() == std::nullopt);
+  CHECK(killed.backtrace().empty());
+  CHECK_FALSE(mentions(killed.what(), "address"));
+  CHECK_FALSE(mentions(killed.what(), ", in"));
+  const manyhands::worker_lost crashed(7, 3, 11, -1, {0xdead, {"inner(int)+0x1 (program)", "outer()+0x2 (program)"}});
+  CHECK(crashed.fault_address() == std::uintptr_t{0xdead});
+  CHECK(crashed.backtrace() == std::vector<std::string>{"inner(int)+0x1 (program)", "outer()+0x2 (program)"});
+  CHECK(mentions(crashed.what(), "(SIGSEGV) at address 0xdead, in inner(int)+0x1 (program)"));
+  CHECK(mentions(manyhands::worker_lost(0, 0, 11, -1, {0, {}}).what(), "at address 0x0"));
+  const manyhands::worker_lost copy = crashed;
+  CHECK(copy.backtrace().size() == 2);
+  STATIC_REQUIRE(std::is_nothrow_copy_constructible_v<manyhands::worker_lost>);
+}
+
 TEST_CASE("a lost worker's message tells an exit from a signal, and both from an unknown end") {
   CHECK(mentions(lost(1, 2, 0, 0), "exited with code 0"));
   CHECK(mentions(lost(1, 2, 0, 255), "exited with code 255"));
@@ -94,6 +114,16 @@ TEST_CASE("what cannot travel is told with the type and the reason") {
   CHECK(mentions(stuck.what(), "'int*'"));
   CHECK(mentions(stuck.what(), "it is a pointer; return a copy"));
   CHECK(std::string(manyhands::not_transportable(std::string(stuck.what())).what()) == stuck.what());
+}
+
+TEST_CASE("a timeout is told with its task, and its limit in the largest unit that leaves no fraction") {
+  const manyhands::task_timeout late(7, std::chrono::milliseconds(1500));
+  CHECK(late.index() == 7);
+  CHECK(late.limit() == std::chrono::milliseconds(1500));
+  CHECK(std::string(late.what()) == "task 7 ran longer than its timeout of 1500 ms");
+  CHECK(mentions(manyhands::task_timeout(0, std::chrono::hours(1)).what(), "of 3600 s"));
+  CHECK(mentions(manyhands::task_timeout(0, std::chrono::microseconds(20)).what(), "of 20 us"));
+  CHECK(mentions(manyhands::task_timeout(0, std::chrono::nanoseconds(2001)).what(), "of 2001 ns"));
 }
 
 TEST_CASE("copies of an error say the same") {

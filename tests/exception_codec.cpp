@@ -295,7 +295,12 @@ TEST_CASE("the library's own errors come back") {
   comes_back(manyhands::error("error"));
   comes_back(manyhands::pool_broken("broken"));
   comes_back(manyhands::codec_error("codec"));
-  comes_back(manyhands::task_timeout("timeout"));
+  comes_back(manyhands::task_timeout(7, std::chrono::milliseconds(1500)));
+  with<manyhands::task_timeout>(round_trip(thrown(manyhands::task_timeout(7, std::chrono::nanoseconds(3)))),
+                                [](const manyhands::task_timeout& back) {
+                                  CHECK(back.index() == 7);
+                                  CHECK(back.limit() == std::chrono::nanoseconds(3));
+                                });
   comes_back(manyhands::cancelled("cancelled"));
   comes_back(manyhands::observer_error("observer"));
   comes_back(manyhands::checkpoint_error("checkpoint"));

@@ -255,7 +255,7 @@ TEST_CASE_METHOD(environment, "a guard that is refused changes nothing") {
   const parallel_config outer({.n_jobs = 3});
   CHECK_THROWS_AS(parallel_config({.n_jobs = 0}), std::invalid_argument);
   CHECK_THROWS_AS(parallel_backend("no such backend", {.n_jobs = 5}), std::invalid_argument);
-  CHECK_THROWS_AS(parallel_config({.n_jobs = 5, .retries = 1}), manyhands::error);
+  CHECK_THROWS_AS(parallel_backend("loky", {.n_jobs = 5}), manyhands::error);
   CHECK(effective_n_jobs() == 3);
 }
 
@@ -502,28 +502,4 @@ TEST_CASE_METHOD(environment, "a backend that is none is refused") {
   CHECK(mentions(text, "sequential"));
   CHECK(mentions(text, "threads"));
   CHECK(mentions(refusal<manyhands::error>([] { const parallel_backend guard("loky"); }), "\"loky\" is not available yet"));
-}
-
-TEST_CASE_METHOD(environment, "what is not available yet says so, and is never ignored") {
-  std::stop_source source;
-  const std::map<std::string, options> asked = {{"timeout", {.timeout = std::chrono::seconds(1)}},
-                                                {"retries", {.retries = 1}},
-                                                {"max_tasks_per_worker", {.max_tasks_per_worker = 1}},
-                                                {"memory_limit", {.memory_limit = 1}},
-                                                {"stop", {.stop = source.get_token()}},
-                                                {"verbose", {.verbose = 1}},
-                                                {"progress", {.progress = true}},
-                                                {"trace", {.trace = "t"}},
-                                                {"report", {.report = "r"}},
-                                                {"checkpoint", {.checkpoint = "c"}},
-                                                {"observer", {.observer = std::make_shared<manyhands::observer>()}}};
-  for (const auto& [member, one] : asked) {
-    INFO(member);
-    const std::string text = refusal<manyhands::error>([&] { const parallel_config guard(one); });
-    CHECK(text == "options::" + member + " is not available yet");
-  }
-}
-
-TEST_CASE_METHOD(environment, "what is not available yet may be set to what it is anyway") {
-  CHECK_NOTHROW(parallel_config({.retries = 0, .verbose = 0, .progress = false, .observer = nullptr}));
 }

@@ -1,10 +1,12 @@
 #include <manyhands/this_task.hpp>
 
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <set>
+#include <stop_token>
 #include <thread>
 
 #include <support/catch.hpp>
@@ -42,6 +44,27 @@ TEST_CASE("outside of any task one is task 0 of seed 0 on worker 0") {
   CHECK(manyhands::this_task::index() == 0);
   CHECK(manyhands::this_worker::index() == 0);
   CHECK(manyhands::this_task::seed() == seed_of(0, 0));
+}
+
+TEST_CASE("outside of any task it is the first attempt, and nothing asks to stop") {
+  CHECK(manyhands::this_task::attempt() == 0);
+  CHECK_FALSE(manyhands::this_task::stop_token().stop_possible());
+}
+
+TEST_CASE("a task knows its attempt, and gets the token that it was given") {
+  const running one(0, 17, 3);
+  here.attempt = 2;
+  const std::stop_source source;
+  const std::stop_token token = source.get_token();
+  here.stop = &token;
+  CHECK(manyhands::this_task::attempt() == 2);
+  CHECK(manyhands::this_task::stop_token() == token);
+}
+
+TEST_CASE("a call is watched where it has a timeout or retries") {
+  CHECK_FALSE(call_facts{}.is_watched());
+  CHECK(call_facts{.retries = 1}.is_watched());
+  CHECK(call_facts{.timeout = std::chrono::nanoseconds(1)}.is_watched());
 }
 
 TEST_CASE("a task knows its index and its worker") {

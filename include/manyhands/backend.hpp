@@ -103,7 +103,8 @@ class jobs {
 
   // --- any thread, for a task that was handed out and is not settled
 
-  /// Runs these tasks in order, each in its place; those at or above `limit()` are left out. Distinct ranges may run at the same time.
+  /// Runs these tasks in order, each in its place and as often as the call wants; those at or above `limit()` are left out. Distinct ranges
+  /// may run at the same time.
   virtual void run(index_range tasks) noexcept = 0;
   /// The same for tasks of which others may take the tail meanwhile.
   virtual void run_splittable(detail::splittable_range& tasks) noexcept {
@@ -119,7 +120,8 @@ class jobs {
 
   // --- where memory is not shared
 
-  /// Runs one task and leaves its value or its error in `bytes`, in the place of what was there. Settles nothing: this is the far side.
+  /// Runs one task, as often as the call wants, and leaves its value or its error in `bytes`, in the place of what was there. Settles
+  /// nothing: this is the far side.
   /// Lowers this side's `limit` where no further task is wanted after an error.
   virtual task_result execute(std::size_t index, writer& bytes) noexcept = 0;
   [[nodiscard]] virtual result_transport transport() const = 0;
@@ -168,13 +170,16 @@ class jobs {
 /// Makes the calling thread, or this process, worker `index` of a call for as long as it lives: tasks see the call's scope, seed and worker
 /// number, the thread is bound where the call wants it, OpenMP and its like keep to the call's limit, and the call's initializer has run.
 /// Where that throws, the call is given up and `jobs::next` hands out nothing more.
-class worker_scope {
+template <class>
+class basic_worker_scope {
  public:
   /// `first_time` is false for a worker that was in this call before.
-  worker_scope(jobs& work, int index, bool first_time = true)
+  basic_worker_scope(jobs& work, int index, bool first_time = true)
       : outer_(detail::here), pin_(work.facts(), index, outer_), inner_(limit_for(work.facts())) {
     const detail::call_facts& facts = work.facts();
-    detail::here = detail::context{.call = &facts, .scope = facts.scope, .worker = index, .initializing = facts.initializing};
+    detail::here =
+        detail::context{.call = &facts, .scope = facts.scope, .worker = index, .initializing = facts.initializing, .stop = facts.stop};
+    if (facts.watches != nullptr) detail::here.watch = facts.watches->of(index);
     if (!first_time || !facts.initializer) return;
     detail::here.initializing = true;
     try {
@@ -184,9 +189,9 @@ class worker_scope {
     }
     detail::here.initializing = facts.initializing;
   }
-  worker_scope(const worker_scope&) = delete;
-  worker_scope& operator=(const worker_scope&) = delete;
-  ~worker_scope() { detail::here = outer_; }
+  basic_worker_scope(const basic_worker_scope&) = delete;
+  basic_worker_scope& operator=(const basic_worker_scope&) = delete;
+  ~basic_worker_scope() { detail::here = outer_; }
 
  private:
   /// None where the thread is in a call that has the same limit: what its task has changed since is for the task to say.
@@ -198,6 +203,7 @@ class worker_scope {
   detail::worker_pin pin_;
   detail::inner_limit inner_;
 };
+using worker_scope = basic_worker_scope<void>;
 
 /// What kind of workers a backend has.
 struct backend_traits {

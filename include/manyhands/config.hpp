@@ -2,6 +2,8 @@
 
 // The only feature tests of the library: everybody else asks these macros.
 
+#include <version>
+
 /// 1 where hwloc may be used. The CMake target sets it where it links hwloc; a plain `-I include` build never needs the library.
 #ifndef MANYHANDS_WITH_HWLOC
 #define MANYHANDS_WITH_HWLOC 0
@@ -37,6 +39,19 @@
 #endif
 #ifndef MANYHANDS_TSAN
 #define MANYHANDS_TSAN 0
+#endif
+
+/// 1 where the standard library is libstdc++ 12 or later, whose names may be declared without <filesystem> and <future>: its own headers do
+/// so, and its ABI keeps them as they are.
+#ifndef MANYHANDS_HAS_STANDARD_FORWARD
+#if defined(__has_include)
+#if defined(__GLIBCXX__) && __has_include(<bits/fs_fwd.h>)
+#define MANYHANDS_HAS_STANDARD_FORWARD 1
+#endif
+#endif
+#ifndef MANYHANDS_HAS_STANDARD_FORWARD
+#define MANYHANDS_HAS_STANDARD_FORWARD 0
+#endif
 #endif
 
 namespace manyhands::detail {

@@ -43,7 +43,8 @@ namespace detail {
 inline constexpr int deepest_nested_exception = 32;
 
 /// The type of the exception that is being handled, as a C++ programmer writes it.
-inline std::string current_exception_name() {
+template <class = void>
+std::string current_exception_name() {
   const std::type_info* const type = abi::__cxa_current_exception_type();
   if (type == nullptr) return "an exception of another language";
   int status = 0;
@@ -59,7 +60,8 @@ inline std::string current_exception_name() {
 }
 
 /// What the exception that is being handled says.
-inline std::string current_exception_text() {
+template <class = void>
+std::string current_exception_text() {
   try {
     throw;
   } catch (const std::exception& value) {
@@ -99,7 +101,8 @@ inline std::string current_exception_text() {
 }
 
 /// The exception that was being handled when the current one was thrown with it inside.
-inline std::exception_ptr current_exception_inside() {
+template <class = void>
+std::exception_ptr current_exception_inside() {
   try {
     throw;
   } catch (const std::nested_exception& value) {
@@ -109,7 +112,8 @@ inline std::exception_ptr current_exception_inside() {
   }
 }
 
-inline const exception_entry* current_exception_entry(bool nests) {
+template <class = void>
+const exception_entry* current_exception_entry(bool nests) {
   const std::type_info* const type = abi::__cxa_current_exception_type();
   if (type == nullptr) return nullptr;
   if (const exception_entry* const entry = find_exception_type(*type)) return entry;
@@ -117,20 +121,23 @@ inline const exception_entry* current_exception_entry(bool nests) {
 }
 
 /// Tells types of one name apart, as two sources may have them, where the other process is a copy of this one; 0 for none.
-inline std::uint64_t mark_of(const exception_entry* entry) noexcept {
+template <class = void>
+std::uint64_t mark_of(const exception_entry* entry) noexcept {
   return static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(entry));
 }
 
 /// The entry of that name; of several, the one with that mark, if any.
-inline const exception_entry* find_exception_named(std::string_view name, std::uint64_t mark) {
+template <class = void>
+const exception_entry* find_exception_named(std::string_view name, std::uint64_t mark) {
   const exception_entry* const marked =
       find_exception([&](const exception_entry& known) { return mark_of(&known) == mark && known.name == name; });
   return marked != nullptr ? marked : find_exception([&](const exception_entry& known) { return known.name == name; });
 }
 
 // A record: name, text, the entry's mark if it can be rebuilt, the bytes to rebuild it from, "holds another", that one's record.
-inline void save_exception_record(std::string_view name, std::string_view text, const exception_entry* entry,
-                                  std::span<const std::byte> bytes, bool nests, writer& out) {
+template <class = void>
+void save_exception_record(std::string_view name, std::string_view text, const exception_entry* entry, std::span<const std::byte> bytes,
+                           bool nests, writer& out) {
   out.put(std::string(name));
   out.put(std::string(text));
   out.put(mark_of(entry));
@@ -139,7 +146,8 @@ inline void save_exception_record(std::string_view name, std::string_view text, 
   out.put(nests);
 }
 
-inline void save_exception_chain(const std::exception_ptr& error, int depth, writer& out) {
+template <class = void>
+void save_exception_chain(const std::exception_ptr& error, int depth, writer& out) {
   std::exception_ptr inside;
   try {
     std::rethrow_exception(error);
@@ -162,7 +170,8 @@ inline void save_exception_chain(const std::exception_ptr& error, int depth, wri
 }
 
 /// Appends any exception. Where there is not even memory for that, it appends nothing.
-inline void save_exception(const std::exception_ptr& error, writer& out) noexcept {
+template <class = void>
+void save_exception(const std::exception_ptr& error, writer& out) noexcept {
   const std::size_t begin = out.size();
   try {
     if (error) {
@@ -180,7 +189,8 @@ inline void save_exception(const std::exception_ptr& error, writer& out) noexcep
   }
 }
 
-inline std::exception_ptr load_exception_chain(reader& in, int depth) {
+template <class = void>
+std::exception_ptr load_exception_chain(reader& in, int depth) {
   const auto name = in.get<std::string>();
   const auto text = in.get<std::string>();
   const auto mark = in.get<std::uint64_t>();
@@ -201,7 +211,8 @@ inline std::exception_ptr load_exception_chain(reader& in, int depth) {
 }
 
 /// Takes what `save_exception` appended, and never returns null: bytes that are no exception become a `codec_error` that says so.
-inline std::exception_ptr load_exception(reader& in) noexcept {
+template <class = void>
+std::exception_ptr load_exception(reader& in) noexcept {
   try {
     if (in.remaining() == 0) return std::make_exception_ptr(std::bad_alloc());  // nothing else leaves no bytes
     return load_exception_chain(in, 1);

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <exception>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <ranges>
+#include <stop_token>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -74,20 +77,68 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
   using element = typename slots::element;
 
   stream_call(const options& own, Range range)
-      : options_(own), scope_(kept_scope()), call_(options_), range_(std::move(range)), slots_(range_) {
-    // The guard of the scope, and the object that was called, may end before this.
-    if (call_.facts.scope != nullptr) call_.facts.scope = &*scope_;
-    if (scope_ && !options_.description && scope_->merged.description) call_.how.description = *scope_->merged.description;
-    const plan& how = call_.how;
-    backend& who = *call_.chosen.who;
-    const bool in_caller = how.workers == 1;
-    work_.emplace(call_.facts, slots_, in_caller || who.traits().shares_memory);
+      : options_(own), scope_(kept_scope()), call_(set_up()), range_(std::move(range)), slots_(range_) {
+    call_.attach(slots_);
+    call_.begin();
+    try {
+      start();
+    } catch (...) {
+      if (work_) work_->want_no_more();
+      close();
+      end(std::current_exception());
+      throw;
+    }
+  }
+  ~stream_call() override {
+    for (; this->at_ != this->last_; ++this->at_) this->at_->~element();
+    slots_.consume(static_cast<std::size_t>(this->at_ - this->run_));
+    work_->want_no_more();
+    close();
+    if (is_ended_) return;
+    try {
+      end(work_->error());
+    } catch (...) {  // of an observer or a journal, and nobody is left to hear of it
+    }
+  }
+
+ private:
+  [[nodiscard]] static std::optional<scope_frame> kept_scope() {
+    return here.scope != nullptr ? std::optional<scope_frame>(*here.scope) : std::nullopt;
+  }
+  // The guard of the scope, and the object that was called, may end before this.
+  [[nodiscard]] call_setup set_up() const {
+    struct scope_change {
+      explicit scope_change(const scope_frame* scope) : outer(std::exchange(here.scope, scope)) {}
+      scope_change(const scope_change&) = delete;
+      scope_change& operator=(const scope_change&) = delete;
+      ~scope_change() { here.scope = outer; }
+      const scope_frame* outer;
+    } const mine(scope_ ? &*scope_ : nullptr);
+    return call_setup(options_);
+  }
+
+  void start() {
+    backend& who = call_.who();
+    const bool shares_memory = who.traits().shares_memory;
+    work_.emplace(call_.facts, slots_, shares_memory);
     result_transport home;
-    if (!in_caller && !who.traits().shares_memory) {
+    if (!shares_memory) {
       home = work_->transport();
       if (!home.possible()) throw not_transportable(home.type_name, home.obstacle);
     }
-    if (in_caller) {
+    drive(who, home.fixed_size);
+    // Only now there is somebody to wake; and no task was read yet.
+    if (call_.facts.stop != nullptr) {
+      stops_.emplace(*call_.facts.stop, [this] {
+        work_->cancel();
+        slots_.watch().interrupt();
+      });
+    }
+    read_ahead();
+  }
+  void drive(backend& who, [[maybe_unused]] std::size_t result_size) {
+    const plan& how = call_.how;
+    if (how.workers == 1) {
       driver_ = std::make_unique<stream_in_caller>(*work_);
       return;
     }
@@ -97,25 +148,22 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
         break;
       case stream_host::kind::in_processes:
 #if MANYHANDS_HAS_FORK
-        driver_ = std::make_unique<stream_in_processes>(*work_, how, home.fixed_size);
+        driver_ = std::make_unique<stream_in_processes>(*work_, how, result_size);
         break;
 #endif
       case stream_host::kind::in_turns:
         driver_ = std::make_unique<stream_in_turns>(*work_, how, who);
         break;
     }
-    read_ahead();
   }
-  ~stream_call() override {
-    for (; this->at_ != this->last_; ++this->at_) this->at_->~element();
-    slots_.consume(static_cast<std::size_t>(this->at_ - this->run_));
-    work_->cancel();
-    driver_->close();
+  /// Waits until nothing of the call runs any more, and nobody can stop it.
+  void close() noexcept {
+    if (driver_ != nullptr) driver_->close();
+    stops_.reset();
   }
-
- private:
-  [[nodiscard]] static std::optional<scope_frame> kept_scope() {
-    return here.scope != nullptr ? std::optional<scope_frame>(*here.scope) : std::nullopt;
+  void end(std::exception_ptr error) {
+    is_ended_ = true;
+    call_.end(std::move(error));
   }
 
   void advance() override {
@@ -125,9 +173,11 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
       read_ahead();
       if (take()) return;
       if (is_over()) {
-        driver_->close();
+        close();
         // What came to its end meanwhile is still wanted.
-        if (!take()) work_->rethrow();
+        if (take()) return;
+        end(work_->error());
+        work_->rethrow();
         return;
       }
       driver_->attend(*this);
@@ -191,6 +241,8 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
   slots slots_;
   std::optional<slot_jobs<slots>> work_;
   std::unique_ptr<stream_driver> driver_;
+  std::optional<std::stop_callback<std::function<void()>>> stops_;
+  bool is_ended_ = false;  // observers were told
 };
 
 }  // namespace detail

@@ -4,7 +4,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -96,6 +95,26 @@ class backend_choice {
   bool chosen_ = false;
 };
 
+/// The name of a file: text, or a `file_name`, for which this header does not need <filesystem>.
+class file_name {
+ public:
+  file_name(std::string text) : text_(std::move(text)) {}
+  file_name(std::string_view text) : text_(text) {}
+  file_name(const char* text) : text_(text != nullptr ? text : "") {}
+  template <class Path>
+  requires requires(const Path& path) {
+    typename Path::string_type;
+    { path.native() } -> std::convertible_to<std::string_view>;
+  }
+  file_name(const Path& path) : text_(path.native()) {}
+
+  [[nodiscard]] const std::string& string() const noexcept { return text_; }
+  friend bool operator==(const file_name&, const file_name&) = default;
+
+ private:
+  std::string text_;
+};
+
 /// What a call may be told. A member that is not set comes from the innermost scope, then from the environment, then from its default.
 ///
 /// Write them in this order: `Parallel({.n_jobs = 4, .backend = "processes"})`.
@@ -113,18 +132,25 @@ struct options {
   std::optional<manyhands::batch_size> batch_size = std::nullopt;
   /// How far ahead of the oldest unfinished task an input without random access is read, in batches. Default "2*n_jobs".
   std::optional<manyhands::pre_dispatch> pre_dispatch = std::nullopt;
-  /// The longest that one task may run, from the moment it starts. Default: no limit.
+  /// The longest that one attempt at a task may take, from the moment it starts. Above: it fails with `task_timeout`, also if it ends well
+  /// after all. In a worker process it is killed meanwhile, by SIGTERM, and after half a second by SIGKILL; everywhere else it is asked to
+  /// stop by `this_task::stop_token()`, and waited for. Default: no limit.
   std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
-  /// How often a failed task is run again. Default 0.
+  /// How often a task is run again that failed: by an exception, by a crash of its worker process, or by its timeout. The last attempt's
+  /// error is the task's. Each attempt passes the task's arguments as they were; what it takes by non-const reference is as the last
+  /// attempt has left it. After an exception or a timeout a task is not run again that can be called but once: one that takes an argument
+  /// by move which cannot be copied or, where `delayed(fn)(args...)` was handed over as an rvalue, a class of the program's by value.
+  /// Default 0.
   std::optional<int> retries = std::nullopt;
   /// Threads that OpenMP, OpenBLAS, MKL and BLIS may use inside a task. Default `max(cpu_count() / n_jobs, 1)`, or what they were told
   /// before where that is less; with one worker all that they have. A nested call goes by the call around it. Libraries that are loaded
   /// when the call begins are told, and told the old number at its end. OpenBLAS and BLIS know one number for all threads: of calls at the
   /// same time, the lowest holds.
   std::optional<int> inner_max_num_threads = std::nullopt;
-  /// A worker process is replaced after so many tasks. Default: never.
+  /// A worker process is replaced after so many tasks. Default: never. Of no effect where workers are threads.
   std::optional<int> max_tasks_per_worker = std::nullopt;
-  /// Bytes that a worker process may allocate beyond what it inherited. Default: no limit.
+  /// Bytes that a worker process may allocate beyond what it inherited: a task that allocates more fails with `std::bad_alloc`, or with
+  /// `worker_lost` where something in it cannot bear that. Default: no limit. Of no effect where workers are threads.
   std::optional<std::size_t> memory_limit = std::nullopt;
   /// Runs once in every worker before its first task of the call, in the caller too where it takes tasks. If it throws, the call fails with
   /// that error.
@@ -133,7 +159,9 @@ struct options {
   /// beginning again where there are more workers. Ends with the call, for the caller, too. Default `pin::none`. Nested calls take it from
   /// their own options alone. A hint: where the system does not allow it, workers run anywhere.
   std::optional<manyhands::pin> pin = std::nullopt;
-  /// Stops the call, which throws `cancelled`.
+  /// Stops the call: no further task starts, running ones are asked through `this_task::stop_token()`, those in worker processes are
+  /// killed. When none runs any more the call throws `cancelled`; `outcomes` returns instead, with that error for every task that was read
+  /// and has no outcome of its own. Calls inside its tasks are stopped with it.
   std::optional<std::stop_token> stop = std::nullopt;
   /// joblib's progress lines. Default 0: none.
   std::optional<int> verbose = std::nullopt;
@@ -141,12 +169,20 @@ struct options {
   std::optional<bool> progress = std::nullopt;
   /// What the call is called where people see it. Default "".
   std::optional<std::string> description = std::nullopt;
-  /// Where to write Chrome trace events.
-  std::optional<std::filesystem::path> trace = std::nullopt;
-  /// Where to write an HTML report.
-  std::optional<std::filesystem::path> report = std::nullopt;
-  /// Where finished results are journaled.
-  std::optional<std::filesystem::path> checkpoint = std::nullopt;
+  /// Where to write Chrome trace events, for ui.perfetto.dev and chrome://tracing: a row a worker, a slice a task, about 140 bytes each.
+  /// The file is written while the call runs, and is valid JSON at any time. The last call to begin with a path has the file; calls that
+  /// still write an earlier one are not disturbed. In a scope it holds for the calls made there, not for calls inside their tasks. A path
+  /// that cannot be written, or a full disk, is an `observer_error` after the call.
+  std::optional<file_name> trace = std::nullopt;
+  /// Where to write a report, when the call has ended: one HTML page that needs nothing else, below 2 MB however many tasks there are. It
+  /// takes the place of what is there at once, so the last call to end with a path has the page. Scopes and failures as for `trace`.
+  std::optional<file_name> report = std::nullopt;
+  /// Where finished results are journaled: the same call with the same path runs only what is missing, whatever ended the run before. Each
+  /// result is given to the system at once and to the disk within about a second. Results must be transportable. A file that is no journal,
+  /// that of another call (number of tasks, type of the results, seed, description), or in use is refused with `checkpoint_error` before
+  /// any task runs; a broken end is cut off, and those tasks run again. A full disk is an `observer_error` after the call. In a scope it
+  /// holds for the calls made there, one after another, not for calls inside their tasks.
+  std::optional<file_name> checkpoint = std::nullopt;
   /// The base of `this_task::seed()`. Default 0.
   std::optional<std::uint64_t> seed = std::nullopt;
   /// Told of everything that happens in the call.

@@ -2,19 +2,20 @@
 
 #include <concepts>
 #include <cstddef>
+#include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <ranges>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
-#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <manyhands/backend.hpp>
-#include <manyhands/backends/sequential.hpp>
 #include <manyhands/detail/call_setup.hpp>
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/results.hpp>
@@ -38,9 +39,13 @@ class Parallel {
   enum class no_options {};
 
  public:
-  /// Throws `std::invalid_argument` for options that no call could honour, `error` for those that are not available yet.
-  Parallel(options asked = {}) : options_(std::move(asked)) { detail::check(options_); }
+  /// Throws `std::invalid_argument` for options that no call could honour, `error` for a backend that is not available yet.
+  template <class = void>
+  Parallel(options asked = {}) : options_(std::move(asked)) {
+    detail::check(options_);
+  }
   /// For `Parallel({})`, which would be ambiguous without it.
+  template <class = void>
   Parallel(no_options) : Parallel(options()) {}
   /// The same with so many workers.
   template <std::integral Count>
@@ -150,34 +155,44 @@ class Parallel {
 
   template <class Slots>
   void run(Slots& slots) const {
-    const detail::call_setup call(options_);
-    const detail::selection& chosen = call.chosen;
-    const plan& how = call.how;
-
-    sequential_backend in_caller;
-    backend& who = chosen.workers == 1 ? in_caller : *chosen.who;
+    detail::call_setup call(options_);
+    call.attach(slots);
+    call.begin();
+    try {
+      run_on(call.who(), slots, call.facts, call.how);
+    } catch (...) {
+      call.end(std::current_exception());
+      throw;
+    }
+    call.end(nullptr);
+  }
+  template <class Slots>
+  static void run_on(backend& who, Slots& slots, const detail::call_facts& facts, const plan& how) {
     const backend_traits traits = who.traits();
     // Not for less: who is woken takes about as long to come as a processor to touch so much memory.
     constexpr std::size_t many_bytes = std::size_t{1} << 18U;
     std::shared_ptr<void> prepared;
-    if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && chosen.workers > 1) {
+    if (slots.complete() && slots.ready() * Slots::result_size >= many_bytes && how.workers > 1) {
       prepared = who.prepare(how, slots.ready());
     }
-    detail::slot_jobs<Slots> work(call.facts, slots, traits.shares_memory);
+    detail::slot_jobs<Slots> work(facts, slots, traits.shares_memory);
     prepared.reset();
+    std::optional<std::stop_callback<std::function<void()>>> stops;
+    if (facts.stop != nullptr) stops.emplace(*facts.stop, [&work] { work.cancel(); });
     if (!traits.shares_memory) {
       if (const result_transport home = work.transport(); !home.possible()) throw not_transportable(home.type_name, home.obstacle);
     }
-    if (!work.complete() && !(traits.streams && (Slots::reads_ahead || chosen.workers == 1))) {
+    if (!work.complete() && !(traits.streams && (Slots::reads_ahead || how.workers == 1))) {
       while (work.read(no_index)) {
       }
     }
     // The first task is read here: a call without any starts no worker. A range that breaks later has its tasks run, of which one may fail.
-    if (!work.complete() && !work.read(1)) work.rethrow();
-    if (work.complete() && work.known() == 0) return work.rethrow();
-    who.run(work, how);
+    const bool any = (work.complete() || work.read(1)) && work.known() > 0;
+    if (any) who.run(work, how);
+    stops.reset();
+    if (work.settle_cancelled()) return;
     work.rethrow();
-    if (work.waiting() > 0 || !work.complete()) {
+    if (any && (work.waiting() > 0 || !work.complete())) {
       throw error("backend \"" + std::string(who.name()) + "\" returned before all tasks were run: " + std::to_string(work.waiting()) +
                   " are left");
     }

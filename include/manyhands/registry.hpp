@@ -35,7 +35,8 @@ std::shared_ptr<backend> shared_backend() {
 }
 
 /// The registered backends. A table is never changed once it is published, so that a worker forked at any moment can read it.
-struct backend_table {
+template <class>
+struct basic_backend_table {
   std::map<std::string, backend_factory, std::less<>> factories = {
       {"sequential", shared_backend<sequential_backend>},
       {"threads", shared_backend<threads_backend>},
@@ -45,22 +46,26 @@ struct backend_table {
   };
   /// Of `factories`: who makes the backend that is used where nobody chose.
   const backend_factory* preferred = &factories.find("threads")->second;
-  const backend_table* older = nullptr;  // never deleted: somebody may still read it
+  const basic_backend_table* older = nullptr;  // never deleted: somebody may still read it
 };
+using backend_table = basic_backend_table<void>;
 
-inline std::atomic<const backend_table*>& current_table() {
+template <class = void>
+std::atomic<const backend_table*>& current_table() {
   static std::atomic<const backend_table*> current{new backend_table};
   return current;
 }
 
-[[nodiscard]] inline std::string_view without_alias(std::string_view name) noexcept {
+template <class = void>
+[[nodiscard]] std::string_view without_alias(std::string_view name) noexcept {
   if (name == "threading") return "threads";
   if (name == "multiprocessing") return "processes";
   return name;
 }
 
 /// Who makes the backend of that name. Throws `std::invalid_argument`, which lists the known names, for any other.
-[[nodiscard]] inline const backend_factory& factory_of(std::string_view name, const char* asked_by = "backend") {
+template <class = void>
+[[nodiscard]] const backend_factory& factory_of(std::string_view name, const char* asked_by = "backend") {
   const backend_table& table = *current_table().load(std::memory_order_acquire);
   auto found = table.factories.find(name);
   if (found == table.factories.end()) found = table.factories.find(without_alias(name));
@@ -75,12 +80,14 @@ inline std::atomic<const backend_table*>& current_table() {
 }
 
 /// The backend of that name; throws as `factory_of` does.
-[[nodiscard]] inline std::shared_ptr<backend> make_backend(std::string_view name, const char* asked_by = "backend") {
+template <class = void>
+[[nodiscard]] std::shared_ptr<backend> make_backend(std::string_view name, const char* asked_by = "backend") {
   if (std::shared_ptr<backend> made = factory_of(name, asked_by)()) return made;
   throw error("the factory of backend \"" + std::string(name) + "\" gave no backend");
 }
 /// The backend that is used where nobody chose.
-[[nodiscard]] inline std::shared_ptr<backend> make_preferred_backend() {
+template <class = void>
+[[nodiscard]] std::shared_ptr<backend> make_preferred_backend() {
   if (std::shared_ptr<backend> made = (*current_table().load(std::memory_order_acquire)->preferred)()) return made;
   throw error("the factory of the default backend gave no backend");
 }
@@ -91,7 +98,8 @@ inline std::atomic<const backend_table*>& current_table() {
 ///
 /// Throws `std::invalid_argument` for an empty name or factory. May be called at any time, from any thread; calls that run keep what they
 /// have.
-inline void register_parallel_backend(std::string name, backend_factory factory, bool make_default = false) {
+template <class = void>
+void register_parallel_backend(std::string name, backend_factory factory, bool make_default = false) {
   if (name.empty()) throw std::invalid_argument("register_parallel_backend: the name is empty");
   if (factory == nullptr) throw std::invalid_argument("register_parallel_backend: the factory of \"" + name + "\" is empty");
   std::atomic<const detail::backend_table*>& current = detail::current_table();
@@ -109,7 +117,8 @@ inline void register_parallel_backend(std::string name, backend_factory factory,
 }
 
 /// The names of all backends that can be asked for, sorted.
-[[nodiscard]] inline std::vector<std::string> registered_backends() {
+template <class = void>
+[[nodiscard]] std::vector<std::string> registered_backends() {
   std::vector<std::string> names;
   for (const auto& [name, factory] : detail::current_table().load(std::memory_order_acquire)->factories) names.push_back(name);
   return names;

@@ -23,9 +23,10 @@ namespace manyhands::detail {
 /// How many tasks a worker takes at a time, so that a batch lasts about as long as it is meant to.
 ///
 /// Starts with one task, or what is known better, and grows eightfold at most: the first tasks of a call tell little about the next.
-class adaptive_batch {
+template <class>
+class basic_adaptive_batch {
  public:
-  explicit adaptive_batch(std::chrono::nanoseconds target, std::size_t size = 1) noexcept : target_(target), size_(size) {}
+  explicit basic_adaptive_batch(std::chrono::nanoseconds target, std::size_t size = 1) noexcept : target_(target), size_(size) {}
 
   /// Learns that a batch of `tasks` lasted `elapsed`.
   void took(std::size_t tasks, std::chrono::nanoseconds elapsed) noexcept {
@@ -40,6 +41,7 @@ class adaptive_batch {
   std::chrono::nanoseconds target_;
   std::size_t size_;
 };
+using adaptive_batch = basic_adaptive_batch<void>;
 
 /// What a task of one kind takes, as far as earlier calls tell. Any thread may ask and tell at any time.
 class task_cost {
@@ -67,10 +69,11 @@ class task_cost {
 }
 
 /// How far input may be read: at most so many tasks beyond the oldest one that is not finished.
-class read_ahead {
+template <class>
+class basic_read_ahead {
  public:
   /// `batches` may be the largest `std::size_t`: no limit.
-  explicit read_ahead(std::size_t batches) noexcept : batches_(batches) {}
+  explicit basic_read_ahead(std::size_t batches) noexcept : batches_(batches) {}
 
   /// Learns that the tasks from `first` up to `last` have finished. Every task is told once, in any order.
   void finished(std::size_t first, std::size_t last) {
@@ -98,5 +101,6 @@ class read_ahead {
   std::size_t oldest_ = 0;
   std::map<std::size_t, std::size_t> ahead_;  // finished ranges beyond the oldest unfinished task
 };
+using read_ahead = basic_read_ahead<void>;
 
 }  // namespace manyhands::detail

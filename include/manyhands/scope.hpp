@@ -28,7 +28,8 @@ struct scope_frame {
 };
 
 /// `upper`, and where it says nothing, `lower`.
-[[nodiscard]] inline options overlaid(options upper, const options& lower) {
+template <class = void>
+[[nodiscard]] options overlaid(options upper, const options& lower) {
   const auto fill = [&](auto member) {
     if (!(upper.*member)) upper.*member = lower.*member;
   };
@@ -57,12 +58,14 @@ struct scope_frame {
   return upper;
 }
 
-[[nodiscard]] inline std::shared_ptr<backend> chosen_backend(const backend_choice& choice) {
+template <class = void>
+[[nodiscard]] std::shared_ptr<backend> chosen_backend(const backend_choice& choice) {
   return choice.object() != nullptr ? choice.object() : make_backend(choice.name());
 }
 
-/// Throws for what a call could not honour: `std::invalid_argument` for what is wrong, `error` for what is not available yet.
-inline void check(const options& asked) {
+/// Throws for what a call could not honour: `std::invalid_argument` for what is wrong, `error` for a backend that is not available yet.
+template <class = void>
+void check(const options& asked) {
   if (asked.n_jobs) static_cast<void>(workers_for(*asked.n_jobs, 1));
   if (asked.backend.has_value() && asked.backend.object() == nullptr) {
     if (asked.backend.name().empty()) throw std::invalid_argument("backend is empty: use a name, or a backend that is not null");
@@ -90,20 +93,6 @@ inline void check(const options& asked) {
   if (asked.timeout && asked.timeout->count() <= 0) {
     throw std::invalid_argument("timeout is " + std::to_string(asked.timeout->count()) + " ns: use a time above zero");
   }
-  const auto refuse_if = [](bool set, const char* member) {
-    if (set) throw error(std::string("options::") + member + " is not available yet");
-  };
-  refuse_if(asked.timeout.has_value(), "timeout");
-  refuse_if(asked.retries.value_or(0) != 0, "retries");
-  refuse_if(asked.max_tasks_per_worker.has_value(), "max_tasks_per_worker");
-  refuse_if(asked.memory_limit.has_value(), "memory_limit");
-  refuse_if(asked.stop.has_value(), "stop");
-  refuse_if(asked.verbose.value_or(0) != 0, "verbose");
-  refuse_if(asked.progress.value_or(false), "progress");
-  refuse_if(asked.trace.has_value(), "trace");
-  refuse_if(asked.report.has_value(), "report");
-  refuse_if(asked.checkpoint.has_value(), "checkpoint");
-  refuse_if(asked.observer != nullptr, "observer");
 }
 
 /// Who runs a call, and what its tasks are to know of it.
@@ -115,13 +104,15 @@ struct selection {
 };
 
 /// The innermost scope's defaults.
-[[nodiscard]] inline const options& scoped() {
+template <class = void>
+[[nodiscard]] const options& scoped() {
   static const options& none = *new options;  // never deleted: calls may be made while static objects are destroyed
   return here.scope != nullptr ? here.scope->merged : none;
 }
 
 /// Who would run a call that is made here with these options, before nesting is considered.
-[[nodiscard]] inline std::shared_ptr<backend> asked_backend(const options& own) {
+template <class = void>
+[[nodiscard]] std::shared_ptr<backend> asked_backend(const options& own) {
   std::shared_ptr<backend> who;
   if (own.backend.has_value()) {
     who = chosen_backend(own.backend);
@@ -142,7 +133,8 @@ struct selection {
 /// Inside a thread worker a call shares the outer call's workers and never forks: other threads may hold locks. A backend that cannot share
 /// them gets none of its own there: the call runs in its caller. Inside a worker process a call uses threads, as many as the process has a
 /// share of the processors.
-[[nodiscard]] inline selection select(const options& own) {
+template <class = void>
+[[nodiscard]] selection select(const options& own) {
   selection chosen;
   chosen.who = asked_backend(own);
   const place outside = here.call != nullptr ? here.call->where : place::caller;
@@ -184,6 +176,7 @@ struct selection {
 /// Throws `std::invalid_argument` for options that no call could honour.
 class [[nodiscard]] parallel_config {
  public:
+  template <class = void>
   [[nodiscard]] explicit parallel_config(options defaults) : frame_{checked(std::move(defaults))}, outer_(detail::here.scope) {
     detail::here.scope = &frame_;
   }
@@ -192,6 +185,7 @@ class [[nodiscard]] parallel_config {
   ~parallel_config() { detail::here.scope = outer_; }
 
  private:
+  template <class = void>
   static options checked(options defaults) {
     detail::check(defaults);
     return detail::overlaid(std::move(defaults), detail::scoped());
@@ -204,10 +198,12 @@ class [[nodiscard]] parallel_config {
 /// The same, with the backend that runs the calls: `parallel_backend guard("processes", {.n_jobs = 2});`.
 class [[nodiscard]] parallel_backend : public parallel_config {
  public:
+  template <class = void>
   [[nodiscard]] explicit parallel_backend(backend_choice backend, options defaults = {})
       : parallel_config(with(std::move(defaults), std::move(backend))) {}
 
  private:
+  template <class = void>
   static options with(options defaults, backend_choice backend) {
     defaults.backend = std::move(backend);
     return defaults;
@@ -215,7 +211,8 @@ class [[nodiscard]] parallel_backend : public parallel_config {
 };
 
 /// How many workers a call made here would use, with `n_jobs` as in `options` where it is given. Throws `std::invalid_argument` for 0.
-[[nodiscard]] inline int effective_n_jobs(std::optional<int> n_jobs = std::nullopt) {
+template <class = void>
+[[nodiscard]] int effective_n_jobs(std::optional<int> n_jobs = std::nullopt) {
   if (n_jobs) static_cast<void>(detail::workers_for(*n_jobs, 1));
   return detail::select({.n_jobs = n_jobs}).workers;
 }

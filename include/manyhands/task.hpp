@@ -45,6 +45,8 @@ class task {
  public:
   /// What calling it returns: what `fn` returns, but never a reference to one of the task's own arguments.
   using result_type = typename decltype(choose<std::invoke_result<Fn&, Args&...>, std::invoke_result<Fn, Args...>>())::type;
+  /// An lvalue may be called again.
+  static constexpr bool lasts = keeps;
 
   template <class F, class... As>
   explicit task(std::in_place_t, F&& fn, As&&... args) : fn_(std::forward<F>(fn)), args_(std::forward<As>(args)...) {}
@@ -166,6 +168,16 @@ class element_task {
     }
   }
   result_type operator()() const requires(shares&& std::is_lvalue_reference_v<Element>) { return std::invoke(*fn_, element_); }
+
+  /// Whether the function also takes an element that stays, and returns the same. Then the same as a call, but it may be called again.
+  static consteval bool lasts() {
+    if constexpr (std::is_invocable_v<function, Element&>) {
+      return std::is_same_v<std::invoke_result_t<function, Element&>, result_type>;
+    } else {
+      return false;
+    }
+  }
+  result_type call_lasting() { return std::invoke(callee(), element_); }
 
  private:
   static auto keep(const Fn& fn) {

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 
 #include <manyhands/config.hpp>
 
@@ -10,6 +12,11 @@ namespace manyhands {
 
 namespace detail {
 
+template <class>
+class basic_observation;
+using observation = basic_observation<void>;
+template <class>
+class basic_journal;
 struct scope_frame;
 struct pinning;
 
@@ -32,6 +39,35 @@ struct inner_threads {
   friend bool operator==(const inner_threads&, const inner_threads&) = default;
 };
 
+/// Told when its worker begins and ends an attempt at a task. There is one only where something depends on it.
+class attempt_watch {
+ public:
+  attempt_watch() = default;
+  attempt_watch(const attempt_watch&) = delete;
+  attempt_watch& operator=(const attempt_watch&) = delete;
+
+  virtual void begin(int attempt) noexcept = 0;
+  /// Whether the attempt has taken longer than it may.
+  [[nodiscard]] virtual bool end() noexcept = 0;
+
+ protected:
+  ~attempt_watch() = default;
+};
+
+/// The watches of a call's workers.
+class attempt_watches {
+ public:
+  attempt_watches() = default;
+  attempt_watches(const attempt_watches&) = delete;
+  attempt_watches& operator=(const attempt_watches&) = delete;
+
+  /// Null where the worker has none.
+  [[nodiscard]] virtual attempt_watch* of(int worker) noexcept = 0;
+
+ protected:
+  ~attempt_watches() = default;
+};
+
 /// What all tasks of one call have in common. Lives in the frame of the call.
 struct call_facts {
   const scope_frame* scope = nullptr;
@@ -47,6 +83,30 @@ struct call_facts {
   const pinning* pins = nullptr;
   /// It is this call that binds them.
   bool binds = false;
+  /// How often a failed task is run again.
+  int retries = 0;
+  /// The longest that one attempt at a task may take. 0: as long as it likes.
+  std::chrono::nanoseconds timeout{0};
+  /// So many tasks a worker process is given, then it is replaced. 0: as many as there are.
+  std::size_t tasks_per_worker = 0;
+  /// Bytes that a worker process may allocate beyond what it inherited. 0: no limit.
+  std::size_t memory_limit = 0;
+  /// Who looks after the timeout in this process. Null: nobody.
+  attempt_watches* watches = nullptr;
+  /// What asks the task to stop in which the call was made. Null: nothing.
+  const std::stop_token* stop = nullptr;
+
+  /// Who is told what happens in the call. Null: nobody.
+  observation* observed = nullptr;
+  /// Where results are kept beyond the call. Null: nowhere.
+  basic_journal<void>* kept = nullptr;
+  /// Nobody is told of calls in here: a worker process has no way to tell, and what an observer does itself is not watched.
+  bool unobserved = false;
+  /// How many calls there are around it.
+  int depth = 0;
+
+  /// Whether there is more to a task than to run it once.
+  [[nodiscard]] bool is_watched() const noexcept { return retries != 0 || timeout.count() != 0 || observed != nullptr || kept != nullptr; }
 };
 
 /// What the calling thread is doing. Not changed by anyone else.
@@ -56,6 +116,9 @@ struct context {
   int worker = 0;
   std::size_t task = 0;
   bool initializing = false;  // as in call_facts, and true while an initializer runs
+  int attempt = 0;
+  attempt_watch* watch = nullptr;
+  const std::stop_token* stop = nullptr;  // null: nothing ever asks the task to stop
 };
 
 inline constinit thread_local context here{};
@@ -77,8 +140,16 @@ namespace this_task {
 /// The position of the task in the input.
 [[nodiscard]] inline std::size_t index() noexcept { return detail::here.task; }
 
+/// How often the task was run before, and failed: 0 at first, at most `options::retries`.
+[[nodiscard]] inline int attempt() noexcept { return detail::here.attempt; }
+
+/// Asks the task to stop: when the call is stopped (`options::stop`), when the task has run for `options::timeout`, and in a nested call
+/// when the task around it is asked. Only where the task shares the caller's memory: a worker process is killed instead. Holds for this
+/// attempt, and after its end. A token that nothing can stop where none of these can happen.
+[[nodiscard]] inline std::stop_token stop_token() noexcept { return detail::here.stop != nullptr ? *detail::here.stop : std::stop_token(); }
+
 /// A seed for the task's random numbers: it depends on `options::seed` and the index alone, so a run is the same for every `n_jobs`,
-/// backend and batch size.
+/// backend and batch size, and for every attempt.
 [[nodiscard]] inline std::uint64_t seed() noexcept {
   return detail::mixed(detail::here.call != nullptr ? detail::here.call->seed : 0, index());
 }

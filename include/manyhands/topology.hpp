@@ -22,7 +22,8 @@ namespace manyhands {
 namespace detail {
 
 /// The lowest processor in a list such as "0-3,8", which stands for the core that they share. Empty where `member` is not in the list.
-[[nodiscard]] inline std::optional<int> lowest_sibling(std::string_view list, int member) noexcept {
+template <class = void>
+[[nodiscard]] std::optional<int> lowest_sibling(std::string_view list, int member) noexcept {
   while (!list.empty() && list.back() == '\n') list.remove_suffix(1);
   std::optional<int> lowest;
   bool is_member = false;
@@ -38,7 +39,8 @@ namespace detail {
 }
 
 /// The core that a processor is part of, by the number of its lowest processor. Empty where the files below `root` do not tell.
-[[nodiscard]] inline std::optional<int> sysfs_core(int processor, const std::string& root) {
+template <class = void>
+[[nodiscard]] std::optional<int> sysfs_core(int processor, const std::string& root) {
   const std::string directory = root + "/sys/devices/system/cpu/cpu" + std::to_string(processor) + "/topology/";
   // The second is what kernels before 5.3 have.
   for (const char* file : {"core_cpus_list", "thread_siblings_list"}) {
@@ -51,7 +53,8 @@ namespace detail {
 
 /// How many physical cores these processors are part of, after the files below `root`, which is "" for the machine. 0 where they do not
 /// tell of each.
-[[nodiscard]] inline int sysfs_core_count(std::span<const int> processors, const std::string& root = "") {
+template <class = void>
+[[nodiscard]] int sysfs_core_count(std::span<const int> processors, const std::string& root = "") {
   std::vector<int> cores;
   for (const int processor : processors) {
     const std::optional<int> core = sysfs_core(processor, root);
@@ -63,7 +66,8 @@ namespace detail {
 }
 
 /// How many physical cores these processors are part of, from hwloc or else from the system's files; 0 where neither can tell.
-[[nodiscard]] inline int physical_core_count(std::span<const int> processors) {
+template <class = void>
+[[nodiscard]] int physical_core_count(std::span<const int> processors) {
   // Without these files hwloc would say so on stderr, and know no more than we do.
   if (!processors.empty() && !sysfs_core(processors.front(), "")) return 0;
   const int cores = hwloc_core_count(processors);
@@ -71,7 +75,8 @@ namespace detail {
 }
 
 /// The numbers in a list such as "0-3,8"; none where it is no such list.
-[[nodiscard]] inline std::vector<int> listed_numbers(std::string_view list) {
+template <class = void>
+[[nodiscard]] std::vector<int> listed_numbers(std::string_view list) {
   constexpr int most = 1 << 20;  // more than any system counts up to: a broken file shall cost no more
   while (!list.empty() && list.back() == '\n') list.remove_suffix(1);
   std::vector<int> numbers;
@@ -87,7 +92,8 @@ namespace detail {
 
 /// Where these processors are on the machine, after the files below `root`, which is "" for the machine. What they do not tell stays
 /// unknown. Takes about 20 us per processor.
-[[nodiscard]] inline std::vector<located_processor> sysfs_locate(std::span<const int> processors, const std::string& root = "") {
+template <class = void>
+[[nodiscard]] std::vector<located_processor> sysfs_locate(std::span<const int> processors, const std::string& root = "") {
   std::vector<located_processor> found;
   for (const int processor : processors) found.push_back({.number = processor, .core = sysfs_core(processor, root).value_or(-1)});
   const std::string directory = root + "/sys/devices/system/node/";
@@ -103,7 +109,8 @@ namespace detail {
 }
 
 /// Where these processors are on the machine, from hwloc or else from the system's files.
-[[nodiscard]] inline std::vector<located_processor> locate(std::span<const int> processors) {
+template <class = void>
+[[nodiscard]] std::vector<located_processor> locate(std::span<const int> processors) {
   std::vector<located_processor> found;
   for (const int processor : processors) found.push_back({.number = processor});
   // Without these files hwloc would say so on stderr, and know no more than we do.
@@ -114,13 +121,15 @@ namespace detail {
 inline constinit cgroup_limit_cache known_cgroup_limit{};
 
 /// The processors that this process's control groups leave it, at most a second old; empty where they do not limit it.
-[[nodiscard]] inline std::optional<int> cgroup_limit() {
+template <class = void>
+[[nodiscard]] std::optional<int> cgroup_limit() {
   const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
   return known_cgroup_limit.get(static_cast<std::uint32_t>(now), [] { return read_cgroup_limit(); });
 }
 
 /// The smallest of what was found and the limits that there are, at least 1.
-[[nodiscard]] inline int limited(int found, std::optional<int> quota, std::optional<int> most) noexcept {
+template <class = void>
+[[nodiscard]] int limited(int found, std::optional<int> quota, std::optional<int> most) noexcept {
   return std::max(std::min({found, quota.value_or(found), most.value_or(found)}), 1);
 }
 
@@ -134,7 +143,8 @@ inline constinit cgroup_limit_cache known_cgroup_limit{};
 /// Cheap enough for each call: the quota is read at most once a second, and hwloc, where it is linked, is loaded once and for physical
 /// cores only. Any thread may call it. So may a process forked at any moment: no mutex is held, save while hwloc is being loaded. Throws
 /// `std::invalid_argument` where the variable is no number of at least 1.
-[[nodiscard]] inline int cpu_count(bool only_physical_cores = false) {
+template <class = void>
+[[nodiscard]] int cpu_count(bool only_physical_cores = false) {
   const std::optional<int> most = detail::env_max_cpu_count();
   const detail::affinity_mask mask;
   int count = mask.count();

@@ -219,3 +219,29 @@ TEST_CASE("many calls from many threads share one executor") {
   REQUIRE(wrong == 0);
   pool.join();
 }
+
+TEST_CASE("tasks on an executor are run again, asked to stop when they are late, and waited for") {
+  boost::asio::thread_pool pool(2);
+  std::atomic<int> running = 0;
+  const Parallel par({.n_jobs = 3, .backend = asio_backend(pool), .timeout = std::chrono::milliseconds(150), .retries = 1});
+  const bool streamed = GENERATE(false, true);
+  const auto work = delayed([&](int i) {
+    ++running;
+    const int attempt = manyhands::this_task::attempt();
+    while ((i == 3 || (i == 7 && attempt == 0)) && !manyhands::this_task::stop_token().stop_requested()) std::this_thread::yield();
+    --running;
+    if (i == 5 && attempt == 0) throw std::out_of_range("five");
+    return attempt;
+  });
+  const std::vector<int> input = numbers(20);
+  const auto all = streamed ? par.outcomes(std::list<int>(input.begin(), input.end()) | work) : par.outcomes(input | work);
+  REQUIRE(running == 0);
+  for (std::size_t i = 0; i < 20; ++i) {
+    if (i == 3) {
+      REQUIRE_THROWS_AS(all[i].value(), manyhands::task_timeout);
+    } else {
+      REQUIRE(all[i].value() == (i == 5 || i == 7 ? 1 : 0));
+    }
+  }
+  pool.join();
+}

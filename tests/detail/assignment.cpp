@@ -12,6 +12,7 @@ constexpr last_sign idle{last_sign::kind::idle, 0};
 constexpr last_sign corrupt{last_sign::kind::corrupt, 0};
 constexpr last_sign ended{last_sign::kind::ended, 0};
 constexpr last_sign running(std::size_t task) { return {last_sign::kind::running, task}; }
+constexpr last_sign late(std::size_t task) { return {last_sign::kind::late, task}; }
 
 }  // namespace
 
@@ -76,6 +77,11 @@ TEST_CASE("the task that a dead worker ran is the first without a result") {
   given.add({10, 20});
   given.complete(2, no_index);
   CHECK(given.culprit(running(12), no_index) == 12);
+  SECTION("also where it was ended for being late") {
+    CHECK(given.culprit(late(12), no_index) == 12);
+    CHECK_FALSE(given.culprit(late(11), no_index).has_value());
+    CHECK_FALSE(given.culprit(late(12), 12).has_value());
+  }
   SECTION("unless it had left the result already") { CHECK_FALSE(given.culprit(running(11), no_index).has_value()); }
   SECTION("unless it ran none") { CHECK_FALSE(given.culprit(idle, no_index).has_value()); }
   SECTION("unless it was ended") { CHECK_FALSE(given.culprit(ended, no_index).has_value()); }

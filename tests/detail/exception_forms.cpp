@@ -71,5 +71,9 @@ TEST_CASE("the parts of an exception come back") {
   CHECK(round_trip(std::system_error(code, "text")).code() == code);
   CHECK(round_trip(std::ios_base::failure("text", code)).code() == code);
   CHECK(round_trip(manyhands::worker_lost(1, 2, 0, 4)).exit_code() == 4);
+  CHECK(round_trip(manyhands::worker_lost(1, 2, 0, 4)).fault_address() == std::nullopt);
+  const manyhands::worker_lost crashed = round_trip(manyhands::worker_lost(1, 2, 11, -1, {0xdead, {"inner", "outer"}}));
+  CHECK(crashed.fault_address() == std::uintptr_t{0xdead});
+  CHECK(crashed.backtrace() == std::vector<std::string>{"inner", "outer"});
   CHECK(round_trip(manyhands::remote_error("type", "text")).type_name() == "type");
 }

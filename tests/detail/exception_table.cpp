@@ -39,7 +39,7 @@ void list_numbered() {
 
 TEST_CASE("no two built-in exceptions share a name or a type") {
   std::set<std::string_view> names;
-  for (const exception_entry& entry : builtin_exceptions) {
+  for (const exception_entry& entry : builtin_exceptions<>) {
     CHECK(names.insert(entry.name).second);
     CHECK(find_exception_type(*entry.type) == &entry);
   }

@@ -67,6 +67,28 @@ TEST_CASE("a child that still runs cannot be collected, and can be killed") {
   busy.kill();  // nobody there: nobody killed
 }
 
+TEST_CASE("a child can be asked to end, and it shows where it is stopped") {
+  const manyhands_test::leak_check leaks;
+  const bool with_pidfd = GENERATE(true, false);
+  if (!with_pidfd) injected_fault = no_pidfd;
+  const shared_array<std::atomic<int>> ready(1);
+  child_process busy = child([&] {
+    std::signal(SIGTERM, SIG_DFL);
+    ready[0] = 1;
+    wait_for_ever();
+  });
+  without_faults();
+  while (ready[0] == 0) ::usleep(1000);
+  CHECK_FALSE(busy.is_stopped());
+  busy.kill(SIGSTOP);
+  while (!busy.is_stopped()) ::usleep(1000);
+  busy.kill(SIGTERM);
+  CHECK_FALSE(busy.try_collect().has_value());  // it does not even hear it
+  busy.kill(SIGCONT);
+  CHECK(busy.collect() == exit_status{SIGTERM, -1});
+  CHECK_FALSE(busy.is_stopped());
+}
+
 TEST_CASE("a child does not outlive its owner") {
   const manyhands_test::leak_check leaks;
   child_process first = child(wait_for_ever);

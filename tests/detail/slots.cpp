@@ -1,5 +1,6 @@
 #include <manyhands/detail/slots.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -29,6 +30,7 @@ using manyhands::detail::input_for;
 using manyhands::detail::outcome_results;
 using manyhands::detail::range_slots;
 using manyhands::detail::slot_jobs;
+using manyhands::detail::splittable_range;
 using manyhands::detail::value_results;
 
 const call_facts no_facts;
@@ -42,7 +44,8 @@ class call {
   range_slots<input, results> slots_;
 
  public:
-  explicit call(Range& range, bool shares_memory = true) : slots_(range), work(no_facts, slots_, shares_memory) {}
+  explicit call(Range& range, bool shares_memory = true, const call_facts& facts = no_facts)
+      : slots_(range), work(facts, slots_, shares_memory) {}
 
   auto take() { return slots_.take(); }
 
@@ -52,6 +55,8 @@ template <class Range>
 call(Range&) -> call<Range>;
 template <class Range>
 call(Range&, bool) -> call<Range>;
+template <class Range>
+call(Range&, bool, const call_facts&) -> call<Range>;
 template <class Range>
 using outcome_call = call<Range, true>;
 
@@ -580,4 +585,68 @@ TEST_CASE("a task whose result cannot travel leaves nothing, and does no harm, w
   writer bytes;
   CHECK(far.work.execute(0, bytes) == task_result::value);
   CHECK(bytes.size() == 0);
+}
+
+// --- tasks that are run again
+
+TEST_CASE("a task is run until it succeeds or has no attempt left, and the last error is kept") {
+  const call_facts facts{.retries = 2};
+  tasks<int> some = numbers(6);
+  some[2] = [] { return manyhands::this_task::attempt() < 2 ? throw std::out_of_range("early") : 20; };
+  some[4] = []() -> int { throw std::out_of_range(std::to_string(manyhands::this_task::attempt())); };
+  call all(some, true, facts);
+  const bool splittable = GENERATE(false, true);
+  if (splittable) {
+    splittable_range range;
+    range.open(0, 6, splittable_range::clock::now());
+    all.work.run_splittable(range);
+  } else {
+    all.work.run({0, 6});
+  }
+  CHECK(thrown(all.work) == "2");
+  CHECK(all.work.limit() == 4);
+  CHECK(all.take()[2] == 20);
+  CHECK(manyhands::this_task::attempt() == 0);
+}
+
+TEST_CASE("a task is run again elsewhere, too, from the attempt on that it is told") {
+  const call_facts facts{.retries = 3};
+  tasks<int> some(2, [] { return manyhands::this_task::attempt() < 3 ? throw std::out_of_range("early") : 3; });
+  call far(some, true, facts);
+  call near(some, false, facts);
+  CHECK(carry(far, near, 0) == task_result::value);
+  manyhands::detail::here.attempt = 2;
+  CHECK(carry(far, near, 1) == task_result::value);
+  CHECK(manyhands::this_task::attempt() == 2);
+  manyhands::detail::here.attempt = 4;
+  some[0] = throws("last");
+  CHECK(carry(far, near, 0) == task_result::error);
+  manyhands::detail::here.attempt = 0;
+}
+
+TEST_CASE("a task that was late has no result, here and elsewhere") {
+  struct : manyhands::detail::attempt_watch {
+    void begin(int) noexcept override { ++begun; }
+    bool end() noexcept override { return begun == 1; }
+    int begun = 0;
+  } watch;
+  manyhands::detail::here.watch = &watch;
+  const call_facts facts{.retries = 0, .timeout = std::chrono::seconds(1)};
+  std::vector<std::function<std::string()>> some(2, [] { return std::string(100, 'x'); });
+  {
+    call here(some, true, facts);
+    here.work.run({0, 2});
+    CHECK(thrown(here.work) == "task 0 ran longer than its timeout of 1 s");
+  }
+  watch.begun = 0;
+  {
+    call far(some, true, facts);
+    outcome_call<decltype(some)> near(some, false, facts);
+    CHECK(carry(far, near, 0) == task_result::error);
+    CHECK(carry(far, near, 1) == task_result::value);
+    const auto both = near.take();
+    CHECK_THROWS_AS(both[0].value(), manyhands::task_timeout);
+    CHECK(both[1].value() == std::string(100, 'x'));
+  }
+  manyhands::detail::here.watch = nullptr;
 }

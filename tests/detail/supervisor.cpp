@@ -359,3 +359,145 @@ TEST_CASE("whatever happens to workers, every task that is wanted is settled onc
     REQUIRE(call.runs[task] == 1);
   }
 }
+
+TEST_CASE("a task that died with its worker is given again, alone, and tells how often it was begun") {
+  fake_call call(1, 5, 10, 2);
+  call.settle_down();
+  call.become_ready(0);
+  CHECK(call.begin(0) == 0);
+  CHECK_FALSE(call.kill(0).has_value());
+  call.settle_down();
+  for (const int attempt : {1, 2}) {
+    // First come its batch-mates, which had not begun.
+    while (call.begin(0) != 0) {
+      CHECK(call.at(0).attempt == 0);
+      call.finish(0);
+      call.settle_down();
+    }
+    CHECK(call.at(0).attempt == attempt);
+    CHECK(call.at(0).ranges.front().last == 1);
+    CHECK(call.kill(0).has_value() == (attempt == 2));
+    call.settle_down();
+  }
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+  CHECK(call.runs.at(0) == 3);
+  CHECK(std::count(call.runs.begin(), call.runs.end(), 1) == 9);
+}
+
+TEST_CASE("attempts that a worker has made itself count, and what cannot be does not") {
+  const auto [said, more] = GENERATE(table<int, int>({{0, 3}, {2, 1}, {3, 0}, {1'000'000, 0}, {-5, 3}}));
+  fake_call call(1, 1, 1, 3);
+  call.settle_down();
+  call.become_ready(0);
+  REQUIRE(call.begin(0) == 0);
+  call.at(0).attempt = said;
+  int again = 0;
+  while (!call.kill(0)) {
+    ++again;
+    call.settle_down();
+    REQUIRE(call.begin(0) == 0);
+  }
+  CHECK(again == more);
+  CHECK(call.supervisor.is_finished());
+}
+
+TEST_CASE("a worker that has overwritten its memory costs one attempt, whatever it says") {
+  fake_call call(1, 1, 1, 2);
+  for (const bool last : {false, false, true}) {
+    call.settle_down();
+    call.become_ready(0);
+    REQUIRE(call.begin(0) == 0);
+    call.at(0).attempt = 99;
+    CHECK(call.kill(0, last_sign::kind::corrupt).has_value() == last);
+  }
+}
+
+TEST_CASE("a task that waits for another attempt may be taken back, and keeps its count") {
+  fake_call call(2, automatic, 2, 1);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  REQUIRE(call.begin(0) == 0);
+  REQUIRE(call.begin(1) == 1);
+  CHECK_FALSE(call.kill(0).has_value());
+  call.settle_down();  // worker 1, busy, or the new one has it
+  call.finish(1);
+  call.become_ready(0);
+  for (int round = 0; round < 10 && !call.supervisor.is_finished(); ++round) {
+    call.settle_down();
+    for (const int number : {0, 1}) {
+      if (call.begin(number)) {
+        CHECK(call.at(number).attempt == 1);
+        call.finish(number);
+      }
+    }
+  }
+  CHECK(all_once(call.settled));
+}
+
+TEST_CASE("neither attempts that are left nor late tasks break the pool") {
+  const auto how = GENERATE(last_sign::kind::running, last_sign::kind::late);
+  fake_call call(1, 1, 1000, how == last_sign::kind::late ? 0 : 1'000);
+  for (int death = 0; death < 500; ++death) {
+    call.settle_down();
+    call.become_ready(0);
+    REQUIRE(call.begin(0).has_value());
+    CHECK(call.kill(0, how).has_value() == (how == last_sign::kind::late));
+  }
+  CHECK_FALSE(call.supervisor.is_broken());
+}
+
+TEST_CASE("after a failure a task above it has no further attempt") {
+  fake_call call(2, 1, 4, 5);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  REQUIRE(call.begin(0) == 0);
+  REQUIRE(call.begin(1) == 1);
+  CHECK_FALSE(call.kill(1).has_value());
+  call.finish(0);
+  call.fail_at(1);
+  CHECK(call.settle_down().empty());
+  CHECK(call.supervisor.is_finished());
+}
+
+TEST_CASE("a worker is given so many tasks, and then replaced") {
+  const manyhands::batch_size batch = GENERATE(manyhands::batch_size(automatic), manyhands::batch_size(1), manyhands::batch_size(7));
+  const auto most = GENERATE(as<std::size_t>(), 1, 5, 1000);
+  fake_call call(3, batch, 200, 0, most);
+  std::vector<std::size_t> begun(3);
+  int starts = 0;
+  for (int round = 0; !call.supervisor.is_finished(); ++round) {
+    REQUIRE(round < 100'000);
+    for (const action& each : call.settle_down()) {
+      if (each.what != kind::start) continue;
+      ++starts;
+      begun.at(static_cast<std::size_t>(each.worker)) = 0;
+    }
+    for (int number = 0; number < 3; ++number) {
+      if (!call.at(number).runs) continue;
+      if (!call.at(number).is_ready) call.become_ready(number);
+      if (!call.begin(number)) continue;
+      REQUIRE(++begun.at(static_cast<std::size_t>(number)) <= most);
+      call.finish(number);
+    }
+  }
+  CHECK(all_once(call.settled));
+  CHECK(all_once(call.runs));
+  CHECK(starts >= static_cast<int>(200 / most));
+}
+
+TEST_CASE("a worker that has run enough does not keep others' tasks from being taken") {
+  fake_call call(2, automatic, 6, 0, 2);
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  REQUIRE(call.begin(0).has_value());  // runs for long
+  for (int round = 0; round < 100 && std::count(call.settled.begin(), call.settled.end(), 1) < 5; ++round) {
+    if (!call.at(1).is_ready) call.become_ready(1);
+    if (call.begin(1)) call.finish(1);
+    call.settle_down();
+  }
+  CHECK(std::count(call.settled.begin(), call.settled.end(), 1) == 5);
+}

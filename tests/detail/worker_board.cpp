@@ -189,3 +189,48 @@ TEST_CASE("a caller sees that its words were overwritten") {
   board.dismiss();
   CHECK_FALSE(board.is_intact(1, 5));
 }
+
+TEST_CASE("a worker is told how often the tasks of a range were begun before") {
+  worker_board board;
+  board.post(0, {3, 4}, 2);
+  board.post(1, {5, 9});
+  CHECK(board.attempt(0) == 2);
+  CHECK(board.attempt(1) == 0);
+}
+
+TEST_CASE("the caller sees which attempt has begun, and when") {
+  worker_board board;
+  CHECK(board.began() == 0);
+  board.begin_attempt(3, 1234);
+  CHECK(board.attempt() == 3);
+  CHECK(board.began() == 1234);
+  CHECK(board.end_attempt());
+  CHECK(board.began() == 0);
+  board.begin_attempt(4, 0);  // without a clock
+  CHECK(board.attempt() == 4);
+  CHECK(board.began() == 0);
+}
+
+TEST_CASE("a worker is condemned for the attempt that the caller has seen, and for no later one") {
+  worker_board board;
+  board.begin_attempt(0, 1000);
+  CHECK(board.end_attempt());
+  CHECK_FALSE(board.condemn(1000));
+  board.begin_attempt(1, 2000);
+  CHECK_FALSE(board.condemn(1000));
+  CHECK(board.condemn(2000));
+  CHECK_FALSE(board.condemn(2000));
+  CHECK_FALSE(board.end_attempt());
+}
+
+TEST_CASE("of a caller that condemns and a worker that ends its attempt one comes first") {
+  for (std::uint64_t round = 1; round <= 2000; ++round) {
+    worker_board board;
+    board.begin_attempt(0, round);
+    bool condemned = false;
+    std::thread caller([&] { condemned = board.condemn(round); });
+    const bool ended = board.end_attempt();
+    caller.join();
+    REQUIRE(condemned != ended);
+  }
+}

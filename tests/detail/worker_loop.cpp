@@ -1,5 +1,7 @@
 #include <manyhands/detail/worker_loop.hpp>
 
+#include <algorithm>
+#include <chrono>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -26,8 +28,8 @@ struct far_side {
 
   void run(int number = 0) { worker_loop(work, number, board, frame_writer(positions, ring), places, bell, mark).run(); }
   /// Runs these ranges and ends.
-  void run_all(std::vector<index_range> ranges, int number = 0) {
-    for (std::uint32_t i = 0; i < ranges.size(); ++i) board.post(i, ranges[i]);
+  void run_all(std::vector<index_range> ranges, int number = 0, int attempt = 0) {
+    for (std::uint32_t i = 0; i < ranges.size(); ++i) board.post(i, ranges[i], attempt);
     board.dismiss();
     run(number);
   }
@@ -195,4 +197,62 @@ TEST_CASE("a result that is larger than the ring waits for its reader") {
   worker.join();
   manyhands::reader bytes(far.reader.payload());
   CHECK(bytes.get<std::string>() == std::string(1'000'000, 'y'));
+}
+
+TEST_CASE("tasks see how often they were begun before, and never more than there can have been") {
+  vector_jobs<int> work(tasks_of<int>(2, [](std::size_t) { return manyhands::this_task::attempt(); }));
+  work.own_facts().retries = 3;
+  const int told = GENERATE(0, 2, 3, 1'000'000, -1);
+  far_side far(work, 2);
+  far.run_all({{0, 1}, {1, 2}}, 0, told);
+  for (const std::size_t index : {0u, 1u}) {
+    manyhands::reader bytes(far.places.get(index));
+    CHECK(bytes.get<int>() == std::clamp(told, 0, 3));
+  }
+}
+
+TEST_CASE("where the call has a timeout or retries, each attempt is on the board") {
+  const bool timed = GENERATE(false, true);
+  far_side* self = nullptr;
+  int seen = -1;
+  std::uint64_t began = 0;
+  vector_jobs<int> work({[&] {
+    attempt_watch* const watch = here.watch;
+    REQUIRE(watch != nullptr);
+    watch->begin(2);
+    seen = self->board.attempt();
+    began = self->board.began();
+    CHECK_FALSE(watch->end());
+    CHECK(self->board.began() == 0);
+    return 0;
+  }});
+  work.own_facts().retries = 3;
+  if (timed) work.own_facts().timeout = std::chrono::hours(1);
+  far_side far(work);
+  self = &far;
+  far.run_all({{0, 1}});
+  CHECK(seen == 2);
+  CHECK((began != 0) == timed);
+}
+
+TEST_CASE("a worker judges itself whether an attempt took too long") {
+  bool late = false;
+  vector_jobs<int> work({[&] {
+    here.watch->begin(0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    late = here.watch->end();
+    return 0;
+  }});
+  work.own_facts().timeout = std::chrono::milliseconds(1);
+  far_side far(work);
+  far.run_all({{0, 1}});
+  CHECK(late);
+}
+
+TEST_CASE("without a timeout and retries nobody watches") {
+  vector_jobs<int> work({[] { return here.watch == nullptr ? 1 : 0; }});
+  far_side far(work, 1);
+  far.run_all({{0, 1}});
+  manyhands::reader bytes(far.places.get(0));
+  CHECK(bytes.get<int>() == 1);
 }

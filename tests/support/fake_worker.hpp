@@ -19,19 +19,25 @@ struct fake_worker {
     std::uint32_t number;
     std::size_t next;
     std::size_t last;
+    int attempt;
   };
 
   bool runs = false;
   bool is_ready = false;
   std::optional<std::size_t> running = {};
+  int attempt = 0;
   std::deque<range> ranges = {};
 };
 
 /// A call without processes: does at once what a supervisor wants, and lets workers get on only when told to.
 class fake_call {
  public:
-  fake_call(int count, manyhands::batch_size batch, std::size_t tasks)
-      : supervisor(count, batch, tasks), workers(static_cast<std::size_t>(count)), runs(tasks), settled(tasks), tasks_(tasks) {}
+  fake_call(int count, manyhands::batch_size batch, std::size_t tasks, int retries = 0, std::size_t tasks_per_worker = 0)
+      : supervisor(count, batch, tasks, retries, tasks_per_worker),
+        workers(static_cast<std::size_t>(count)),
+        runs(tasks),
+        settled(tasks),
+        tasks_(tasks) {}
 
   /// Does all that the supervisor wants now. Returns the actions.
   std::vector<manyhands::detail::action> settle_down() {
@@ -61,10 +67,15 @@ class fake_call {
           break;
         }
         case kind::give:
-          who.ranges.push_back({wanted->number, wanted->tasks.first, wanted->tasks.last});
+          who.ranges.push_back({wanted->number, wanted->tasks.first, wanted->tasks.last, wanted->attempt});
           break;
         case kind::take_back:
           take_back(who, *wanted);
+          break;
+        case kind::retire:
+          if (who.running || !who.ranges.empty()) throw std::runtime_error("a worker was retired that has work");
+          who.runs = false;
+          static_cast<void>(supervisor.died(wanted->worker, {manyhands::detail::last_sign::kind::ended, 0}));
           break;
         case kind::cut_short:
           if (who.running && *who.running >= limit) {
@@ -89,6 +100,7 @@ class fake_call {
       fake_worker::range& current = who.ranges.front();
       if (current.next < current.last && current.next < limit) {
         who.running = current.next++;
+        who.attempt = current.attempt;
         ++runs[*who.running];
         return who.running;
       }
@@ -109,10 +121,10 @@ class fake_call {
     supervisor.completed(number, 1);
   }
   /// Kills the worker. Returns the task that it took with it.
-  std::optional<std::size_t> kill(int number) {
+  std::optional<std::size_t> kill(int number, manyhands::detail::last_sign::kind how = manyhands::detail::last_sign::kind::running) {
     fake_worker& who = at(number);
     manyhands::detail::last_sign sign;
-    if (who.running) sign = {manyhands::detail::last_sign::kind::running, *who.running};
+    if (who.running) sign = {how, *who.running, who.attempt};
     who.runs = false;
     const auto lost = supervisor.died(number, sign);
     if (lost) ++settled[*lost];

@@ -64,6 +64,8 @@ class vector_jobs final : public manyhands::jobs {
   [[nodiscard]] std::exception_ptr aborted() const noexcept override { return aborted_; }
   bool read(std::size_t) noexcept override { return false; }
 
+  /// To be changed before the call begins.
+  [[nodiscard]] manyhands::detail::call_facts& own_facts() { return facts_; }
   /// How many tasks have a result, and how many an error.
   [[nodiscard]] std::size_t succeeded() const {
     std::size_t count = 0;

@@ -18,11 +18,13 @@ namespace manyhands {
 ///
 /// A worker is a copy of the calling thread: malloc, streams, exceptions and new threads work in it, but a lock that another thread of the
 /// program held at that moment stays locked there for ever. It has the program's descriptors, an empty standard input, and default signal
-/// handlers.
+/// handlers: a library that needs its own installs it in `options::initializer`. No other thread of the program may be inside OpenBLAS
+/// when a call begins: its own handler of forks would wait for ever. It, OpenMP and TBB may have been used before.
 ///
 /// Forking takes about 0.1 ms, and 14 ms for every gigabyte that the program has touched; a twentieth of that where the memory is in huge
 /// pages (`madvise(MADV_HUGEPAGE)`), next to nothing where it is shared or kept from workers (`madvise(MADV_DONTFORK)`).
-class processes_backend : public backend {
+template <class>
+class basic_processes_backend : public backend {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "processes"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = false}; }
@@ -43,5 +45,6 @@ class processes_backend : public backend {
 #endif
   }
 };
+using processes_backend = basic_processes_backend<void>;
 
 }  // namespace manyhands

@@ -7,7 +7,8 @@
 namespace manyhands {
 
 /// Runs every task in the calling thread, in order, each right after it was read. No worker, no copy: the reference for all others.
-class sequential_backend final : public backend {
+template <class>
+class basic_sequential_backend final : public backend {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "sequential"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true}; }
@@ -22,5 +23,6 @@ class sequential_backend final : public backend {
     while (const index_range tasks = work.next(no_index)) work.run(tasks);
   }
 };
+using sequential_backend = basic_sequential_backend<void>;
 
 }  // namespace manyhands

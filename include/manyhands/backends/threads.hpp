@@ -15,7 +15,8 @@ namespace manyhands {
 ///
 /// A call made inside a task shares the workers of the outermost call. Input without random access is read by the caller, who then leaves
 /// the tasks to `n_jobs` helpers until all is read. Where the system gives no more threads, the call makes do with those it has.
-class threads_backend final : public backend {
+template <class>
+class basic_threads_backend final : public backend {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "threads"; }
   [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true, .nests = true}; }
@@ -28,5 +29,6 @@ class threads_backend final : public backend {
   [[nodiscard]] detail::stream_host streams() noexcept override { return {.how = detail::stream_host::kind::on_team}; }
   void run(jobs& work, const plan& how) override { detail::run_on_team(work, how, how.workers - (work.complete() ? 1 : 0)); }
 };
+using threads_backend = basic_threads_backend<void>;
 
 }  // namespace manyhands

@@ -15,13 +15,14 @@ namespace manyhands::detail {
 
 #if defined(__linux__)
 /// A set of processors: those that a thread may run on, as the system told when this was made, or those that it shall run on.
-class affinity_mask {
+template <class>
+class basic_affinity_mask {
  public:
   /// Reads the calling thread's mask. Where the system does not tell, it is empty.
-  affinity_mask() : affinity_mask([](std::size_t bytes, cpu_set_t* set) { return sched_getaffinity(0, bytes, set); }) {}
+  basic_affinity_mask() : basic_affinity_mask([](std::size_t bytes, cpu_set_t* set) { return sched_getaffinity(0, bytes, set); }) {}
   /// For tests: `get` does what `sched_getaffinity` does.
   template <class Get>
-  explicit affinity_mask(Get get) {
+  explicit basic_affinity_mask(Get get) {
     CPU_ZERO(&small_);
     if (get(sizeof small_, &small_) == 0) return;
     // EINVAL: the kernel's mask is larger than ours. How large, it does not say.
@@ -36,8 +37,8 @@ class affinity_mask {
   }
 
   /// These processors. Empty where there is no memory for so large a mask.
-  [[nodiscard]] static affinity_mask of(std::span<const int> processors) {
-    affinity_mask made([](std::size_t, cpu_set_t*) { return 0; });
+  [[nodiscard]] static basic_affinity_mask of(std::span<const int> processors) {
+    basic_affinity_mask made([](std::size_t, cpu_set_t*) { return 0; });
     const int last = processors.empty() ? 0 : *std::max_element(processors.begin(), processors.end());
     if (last >= CPU_SETSIZE) {
       made.large_.reset(CPU_ALLOC(static_cast<std::size_t>(last) + 1));
@@ -53,7 +54,7 @@ class affinity_mask {
   bool bind() const noexcept { return ::sched_setaffinity(0, bytes(), set()) == 0; }
 
   /// Whether all processors of `other` are here, too.
-  [[nodiscard]] bool covers(const affinity_mask& other) const noexcept {
+  [[nodiscard]] bool covers(const basic_affinity_mask& other) const noexcept {
     for (std::size_t number = 0; number < 8 * other.bytes(); ++number) {
       if (CPU_ISSET_S(number, other.bytes(), other.set()) && !CPU_ISSET_S(number, bytes(), set())) return false;
     }
@@ -83,16 +84,19 @@ class affinity_mask {
   std::unique_ptr<cpu_set_t, free_set> large_;
   std::size_t large_bytes_ = 0;
 };
+using affinity_mask = basic_affinity_mask<void>;
 #else
 /// This system has no masks: always empty.
-class affinity_mask {
+template <class>
+class basic_affinity_mask {
  public:
-  [[nodiscard]] static affinity_mask of(std::span<const int>) { return {}; }
+  [[nodiscard]] static basic_affinity_mask of(std::span<const int>) { return {}; }
   bool bind() const noexcept { return false; }
-  [[nodiscard]] bool covers(const affinity_mask&) const noexcept { return true; }
+  [[nodiscard]] bool covers(const basic_affinity_mask&) const noexcept { return true; }
   [[nodiscard]] int count() const noexcept { return 0; }
   [[nodiscard]] std::vector<int> processors() const { return {}; }
 };
+using affinity_mask = basic_affinity_mask<void>;
 #endif
 
 }  // namespace manyhands::detail

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include <manyhands/backend.hpp>
 
@@ -15,12 +15,15 @@ struct last_sign {
   enum class kind : std::uint8_t {
     idle,     ///< it ran no task
     running,  ///< it said that it ran `task`
+    late,     ///< it ran `task` for too long, and was ended for it
     corrupt,  ///< it had overwritten what it shares with its caller, and was ended for it
     ended     ///< its caller ended it, for a task that nobody wanted
   };
 
   kind what = kind::idle;
   std::size_t task = 0;
+  /// For `running` and `late`: which attempt at the task it says it was.
+  int attempt = 0;
 };
 
 /// The ranges that one worker was given, and how far it is with them.
@@ -28,7 +31,8 @@ struct last_sign {
 /// A worker runs its ranges in order, a range's tasks in order, and leaves each result before the next task: so the first task without a
 /// result is the one that it runs. `limit` is always the call's: tasks at or above it nobody wants, and the worker skips those it has not
 /// begun.
-class assignment {
+template <class>
+class basic_assignment {
  public:
   struct range {
     std::uint32_t number = 0;
@@ -56,7 +60,7 @@ class assignment {
     if (ranges_.empty()) return std::nullopt;
     const range oldest = ranges_.front();
     if (oldest.done < std::min(oldest.last, limit)) return std::nullopt;
-    ranges_.pop_front();
+    ranges_.erase(ranges_.begin());  // there are two at most
     return oldest;
   }
   /// Range `number` ends at `last` from now on.
@@ -85,7 +89,7 @@ class assignment {
   [[nodiscard]] std::optional<std::size_t> culprit(last_sign sign, std::size_t limit) const noexcept {
     const index_range next = expected(limit);
     if (next.empty() || sign.what == last_sign::kind::ended || sign.what == last_sign::kind::idle) return std::nullopt;
-    if (sign.what == last_sign::kind::running) {
+    if (sign.what == last_sign::kind::running || sign.what == last_sign::kind::late) {
       // It had left the result and could not say so any more, or it was in a task that nobody wants.
       if (sign.task == last_done_ || (sign.task >= limit && has_unwanted(limit))) return std::nullopt;
     }
@@ -107,7 +111,7 @@ class assignment {
     return count;
   }
   /// The oldest first.
-  [[nodiscard]] const std::deque<range>& ranges() const noexcept { return ranges_; }
+  [[nodiscard]] const std::vector<range>& ranges() const noexcept { return ranges_; }
 
  private:
   [[nodiscard]] range* current(std::size_t limit) noexcept {
@@ -116,9 +120,10 @@ class assignment {
     return found != ranges_.end() ? &*found : nullptr;
   }
 
-  std::deque<range> ranges_;
+  std::vector<range> ranges_;
   std::uint32_t added_ = 0;
   std::size_t last_done_ = no_index;
 };
+using assignment = basic_assignment<void>;
 
 }  // namespace manyhands::detail

@@ -17,7 +17,8 @@
 namespace manyhands::detail {
 
 /// What the file holds; empty where it cannot be read.
-[[nodiscard]] inline std::optional<std::string> read_text_file(const std::string& path) {
+template <class = void>
+[[nodiscard]] std::optional<std::string> read_text_file(const std::string& path) {
   struct close_file {
     void operator()(std::FILE* file) const noexcept { static_cast<void>(std::fclose(file)); }
   };
@@ -32,7 +33,8 @@ namespace manyhands::detail {
 }
 
 /// Cuts off and returns the text before the first `mark`, which goes too; all of it where there is none.
-[[nodiscard]] inline std::string_view take_until(std::string_view& text, char mark) noexcept {
+template <class = void>
+[[nodiscard]] std::string_view take_until(std::string_view& text, char mark) noexcept {
   const std::size_t end = text.find(mark);
   const std::string_view taken = text.substr(0, end);
   text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
@@ -40,7 +42,8 @@ namespace manyhands::detail {
 }
 
 /// Whether `word` is an element of a list with commas.
-[[nodiscard]] inline bool lists(std::string_view list, std::string_view word) noexcept {
+template <class = void>
+[[nodiscard]] bool lists(std::string_view list, std::string_view word) noexcept {
   while (!list.empty()) {
     if (take_until(list, ',') == word) return true;
   }
@@ -48,7 +51,8 @@ namespace manyhands::detail {
 }
 
 /// A path of /proc/self/mountinfo, where a blank is written as \040.
-[[nodiscard]] inline std::string without_octal_escapes(std::string_view text) {
+template <class = void>
+[[nodiscard]] std::string without_octal_escapes(std::string_view text) {
   const auto digit = [&](std::size_t at) { return at < text.size() && text[at] >= '0' && text[at] <= '7' ? text[at] - '0' : -1; };
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -64,7 +68,8 @@ namespace manyhands::detail {
 
 /// The processors that a quota of time in every period comes to, rounded up. Empty where either is no number above 0: then nothing is
 /// limited ("max" and -1 say so, anything else is a broken file).
-[[nodiscard]] inline std::optional<int> processors_of_quota(std::string_view quota, std::string_view period) noexcept {
+template <class = void>
+[[nodiscard]] std::optional<int> processors_of_quota(std::string_view quota, std::string_view period) noexcept {
   const auto number = [](std::string_view text) -> std::int64_t {
     while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.remove_suffix(1);
     std::int64_t value = 0;
@@ -85,7 +90,8 @@ enum class cgroup_version {
 };
 
 /// The quota of one control group, given by its directory. Empty where it has none.
-[[nodiscard]] inline std::optional<int> cgroup_quota(cgroup_version version, const std::string& directory) {
+template <class = void>
+[[nodiscard]] std::optional<int> cgroup_quota(cgroup_version version, const std::string& directory) {
   if (version == cgroup_version::v1) {
     const std::optional<std::string> quota = read_text_file(directory + "/cpu.cfs_quota_us");
     if (!quota) return std::nullopt;
@@ -119,7 +125,8 @@ struct cgroup_mount {
 };
 
 /// The places in /proc/self/mountinfo where groups of this version, with their quotas, can be seen.
-[[nodiscard]] inline std::vector<cgroup_mount> cgroup_mounts(cgroup_version version, std::string_view mountinfo) {
+template <class = void>
+[[nodiscard]] std::vector<cgroup_mount> cgroup_mounts(cgroup_version version, std::string_view mountinfo) {
   std::vector<cgroup_mount> mounts;
   while (!mountinfo.empty()) {
     std::string_view line = take_until(mountinfo, '\n');
@@ -139,7 +146,8 @@ struct cgroup_mount {
 }
 
 /// This process's group in /proc/self/cgroup, by its path in the hierarchy. Empty where it has none of this version.
-[[nodiscard]] inline std::optional<std::string> own_cgroup(cgroup_version version, std::string_view proc_self_cgroup) {
+template <class = void>
+[[nodiscard]] std::optional<std::string> own_cgroup(cgroup_version version, std::string_view proc_self_cgroup) {
   while (!proc_self_cgroup.empty()) {
     std::string_view line = take_until(proc_self_cgroup, '\n');
     const std::string_view number = take_until(line, ':');
@@ -155,7 +163,8 @@ struct cgroup_mount {
 ///
 /// Where the own group cannot be seen (a container that was given another's view), the top group of each mount counts. Reads a few files
 /// below `root`, which is "" for the machine.
-[[nodiscard]] inline std::optional<int> read_cgroup_limit(const std::string& root = "") {
+template <class = void>
+[[nodiscard]] std::optional<int> read_cgroup_limit(const std::string& root = "") {
   const std::optional<std::string> groups = read_text_file(root + "/proc/self/cgroup");
   const std::optional<std::string> mountinfo = read_text_file(root + "/proc/self/mountinfo");
   if (!groups || !mountinfo) return std::nullopt;

@@ -1,22 +1,37 @@
 #pragma once
 
 #include <array>
-#include <bitset>
 #include <chrono>
-#include <complex>
 #include <cstddef>
-#include <filesystem>
-#include <future>
 #include <ios>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include <manyhands/detail/bytes.hpp>
 #include <manyhands/detail/codec_core.hpp>
 #include <manyhands/detail/codec_sequences.hpp>
+#include <manyhands/detail/standard_forward.hpp>
+#include <manyhands/detail/type_name.hpp>
 
 // Codecs of the standard types that are one value each: times, complex numbers, bits, paths, error codes.
+
+namespace manyhands::detail {
+
+// By their names: their headers cost more than all codecs together, and are there where somebody has such a value.
+template <class T>
+consteval bool is_standard_complex() {
+  return type_name_view<T>().starts_with("std::complex<");
+}
+template <class T>
+consteval bool is_standard_bitset() {
+  return type_name_view<T>().starts_with("std::bitset<");
+}
+template <class T>
+concept standard_path = std::is_same_v<T, std::filesystem::path>;
+
+}  // namespace manyhands::detail
 
 namespace manyhands {
 
@@ -38,35 +53,35 @@ struct codec<std::chrono::time_point<Clock, Duration>> {
   static std::chrono::time_point<Clock, Duration> load(reader& in) { return std::chrono::time_point<Clock, Duration>(in.get<Duration>()); }
 };
 
-template <class T>
-struct codec<std::complex<T>> {
+template <template <class> class Complex, class T>
+requires(detail::is_standard_complex<Complex<T>>()) struct codec<Complex<T>> {
   using parts = detail::types<T>;
-  static constexpr bool bits = detail::bit_copied<T> && sizeof(std::complex<T>) == 2 * sizeof(T);
+  static constexpr bool bits = detail::bit_copied<T> && sizeof(Complex<T>) == 2 * sizeof(T);
 
-  static void save(const std::complex<T>& value, writer& out) {
+  static void save(const Complex<T>& value, writer& out) {
     out.put(value.real());
     out.put(value.imag());
   }
-  static std::complex<T> load(reader& in) {
+  static Complex<T> load(reader& in) {
     auto real = in.get<T>();
     auto imag = in.get<T>();
     return {std::move(real), std::move(imag)};
   }
 };
 
-template <std::size_t N>
-struct codec<std::bitset<N>> {
+template <template <std::size_t> class Bits, std::size_t N>
+requires(detail::is_standard_bitset<Bits<N>>()) struct codec<Bits<N>> {
   using parts = detail::types<>;
 
-  static void save(const std::bitset<N>& value, writer& out) {
+  static void save(const Bits<N>& value, writer& out) {
     for (std::size_t first = 0; first < N; first += 8) {
       unsigned byte = 0;
       for (std::size_t i = first; i < N && i < first + 8; ++i) byte |= static_cast<unsigned>(value[i]) << (i - first);
       out.put(static_cast<unsigned char>(byte));
     }
   }
-  static std::bitset<N> load(reader& in) {
-    std::bitset<N> value;
+  static Bits<N> load(reader& in) {
+    Bits<N> value;
     for (std::size_t first = 0; first < N; first += 8) {
       const unsigned byte = in.get<unsigned char>();
       const std::size_t used = N - first < 8 ? N - first : 8;
@@ -77,12 +92,12 @@ struct codec<std::bitset<N>> {
   }
 };
 
-template <>
-struct codec<std::filesystem::path> {
+template <detail::standard_path Path>
+struct codec<Path> {
   using parts = detail::types<>;
 
-  static void save(const std::filesystem::path& value, writer& out) { out.put(value.native()); }
-  static std::filesystem::path load(reader& in) { return std::filesystem::path(in.get<std::filesystem::path::string_type>()); }
+  static void save(const Path& value, writer& out) { out.put(value.native()); }
+  static Path load(reader& in) { return Path(in.get<typename Path::string_type>()); }
 };
 
 /// Codes of the four standard categories; another one's `save` throws `codec_error`, as its category is an object of this process.

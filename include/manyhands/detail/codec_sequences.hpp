@@ -5,25 +5,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <deque>
-#include <forward_list>
-#include <iterator>
-#include <list>
-#include <map>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <manyhands/detail/bytes.hpp>
 #include <manyhands/detail/codec_core.hpp>
+#include <manyhands/detail/type_name.hpp>
 
 // Codecs of the standard types that hold any number of values: a count, then the elements.
+//
+// Containers other than strings and vectors are known by their namespace and their members: so who does not use them does not pay for their
+// headers, and who does includes them before or after this one.
 
 namespace manyhands::detail {
 
@@ -33,6 +29,29 @@ concept from_nothing = std::is_class_v<T> && std::default_initializable<T>;
 /// An order or a hash that is the same in every container: another one's state would be lost, and with it the order.
 template <class T>
 concept stateless = from_nothing<T> && std::is_empty_v<T>;
+
+/// A type of the standard library that has an allocator. The members of others need not mean the same.
+template <class T>
+concept standard_container = type_name_view<T>()
+.starts_with("std::") && requires { typename T::allocator_type; };
+template <class T>
+concept standard_list = standard_container<T> && requires(T& values, typename T::value_type& value) {
+  values.push_back(std::move(value));
+  values.pop_front();
+};
+template <class T>
+concept standard_forward_list = standard_container<T> && requires(T& values) {
+  values.before_begin();
+};
+template <class T>
+concept standard_map = standard_container<T> && requires {
+  typename T::key_type;
+  typename T::mapped_type;
+};
+template <class T>
+concept standard_set = standard_container<T> && !standard_map<T> && requires {
+  typename T::key_type;
+};
 
 /// Elements one after another. Where they come to fewer bytes than there are elements, as those of an empty class do, zeros fill up: so a
 /// reader may refuse any count above the bytes that are left, and no count makes it loop for long.
@@ -195,21 +214,21 @@ struct codec<std::vector<bool, Alloc>> {
   }
 };
 
-template <class T, detail::from_nothing Alloc>
-struct codec<std::deque<T, Alloc>> : detail::list_codec<std::deque<T, Alloc>> {};
+template <class T, detail::from_nothing Alloc, template <class, class> class Container>
+requires(detail::standard_list<Container<T, Alloc>>) struct codec<Container<T, Alloc>> : detail::list_codec<Container<T, Alloc>> {
+};
 
-template <class T, detail::from_nothing Alloc>
-struct codec<std::list<T, Alloc>> : detail::list_codec<std::list<T, Alloc>> {};
-
-template <class T, detail::from_nothing Alloc>
-struct codec<std::forward_list<T, Alloc>> {
+template <class T, detail::from_nothing Alloc, template <class, class> class Container>
+requires(detail::standard_forward_list<Container<T, Alloc>>) struct codec<Container<T, Alloc>> {
   using parts = detail::types<T>;
 
-  static void save(const std::forward_list<T, Alloc>& values, writer& out) {
-    detail::save_elements(values, static_cast<std::size_t>(std::distance(values.begin(), values.end())), out);
+  static void save(const Container<T, Alloc>& values, writer& out) {
+    std::size_t count = 0;
+    for ([[maybe_unused]] const T& element : values) ++count;
+    detail::save_elements(values, count, out);
   }
-  static std::forward_list<T, Alloc> load(reader& in) {
-    std::forward_list<T, Alloc> values;
+  static Container<T, Alloc> load(reader& in) {
+    Container<T, Alloc> values;
     auto last = values.before_begin();
     const auto reserve = [](std::size_t) {};
     detail::load_elements<T>(in, reserve, [&] { last = values.emplace_after(last, in.get<T>()); });
@@ -217,28 +236,26 @@ struct codec<std::forward_list<T, Alloc>> {
   }
 };
 
-template <class T, detail::stateless Less, detail::from_nothing Alloc>
-struct codec<std::set<T, Less, Alloc>> : detail::set_codec<std::set<T, Less, Alloc>> {};
+template <class T, detail::stateless Less, detail::from_nothing Alloc, template <class, class, class> class Container>
+requires(detail::standard_set<Container<T, Less, Alloc>>) struct codec<Container<T, Less, Alloc>>
+    : detail::set_codec<Container<T, Less, Alloc>> {
+};
 
-template <class T, detail::stateless Less, detail::from_nothing Alloc>
-struct codec<std::multiset<T, Less, Alloc>> : detail::set_codec<std::multiset<T, Less, Alloc>> {};
+template <class T, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc,
+          template <class, class, class, class> class Container>
+requires(detail::standard_set<Container<T, Hash, Equal, Alloc>>) struct codec<Container<T, Hash, Equal, Alloc>>
+    : detail::set_codec<Container<T, Hash, Equal, Alloc>> {
+};
 
-template <class T, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
-struct codec<std::unordered_set<T, Hash, Equal, Alloc>> : detail::set_codec<std::unordered_set<T, Hash, Equal, Alloc>> {};
+template <class K, class V, detail::stateless Less, detail::from_nothing Alloc, template <class, class, class, class> class Container>
+requires(detail::standard_map<Container<K, V, Less, Alloc>>) struct codec<Container<K, V, Less, Alloc>>
+    : detail::map_codec<Container<K, V, Less, Alloc>> {
+};
 
-template <class T, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
-struct codec<std::unordered_multiset<T, Hash, Equal, Alloc>> : detail::set_codec<std::unordered_multiset<T, Hash, Equal, Alloc>> {};
-
-template <class K, class V, detail::stateless Less, detail::from_nothing Alloc>
-struct codec<std::map<K, V, Less, Alloc>> : detail::map_codec<std::map<K, V, Less, Alloc>> {};
-
-template <class K, class V, detail::stateless Less, detail::from_nothing Alloc>
-struct codec<std::multimap<K, V, Less, Alloc>> : detail::map_codec<std::multimap<K, V, Less, Alloc>> {};
-
-template <class K, class V, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
-struct codec<std::unordered_map<K, V, Hash, Equal, Alloc>> : detail::map_codec<std::unordered_map<K, V, Hash, Equal, Alloc>> {};
-
-template <class K, class V, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc>
-struct codec<std::unordered_multimap<K, V, Hash, Equal, Alloc>> : detail::map_codec<std::unordered_multimap<K, V, Hash, Equal, Alloc>> {};
+template <class K, class V, detail::stateless Hash, detail::stateless Equal, detail::from_nothing Alloc,
+          template <class, class, class, class, class> class Container>
+requires(detail::standard_map<Container<K, V, Hash, Equal, Alloc>>) struct codec<Container<K, V, Hash, Equal, Alloc>>
+    : detail::map_codec<Container<K, V, Hash, Equal, Alloc>> {
+};
 
 }  // namespace manyhands

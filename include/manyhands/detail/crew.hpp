@@ -48,8 +48,12 @@ bool spin_until(std::chrono::nanoseconds time, Done&& done) noexcept {
   }
 }
 
-class crew;
-class invitation;
+template <class>
+class basic_crew;
+using crew = basic_crew<void>;
+template <class>
+class basic_invitation;
+using invitation = basic_invitation<void>;
 
 /// Threads that are not the crew's and can be asked to help.
 class outside_helpers {
@@ -66,12 +70,13 @@ class outside_helpers {
 };
 
 /// Work that helper threads can take part in. All members are guarded by the crew's mutex.
-class employer {
+template <class>
+class basic_employer {
  public:
   /// Helpers come from `outside`, or from the crew where that is null.
-  inline explicit employer(int most_helpers, outside_helpers* outside = nullptr);
-  employer(const employer&) = delete;
-  employer& operator=(const employer&) = delete;
+  inline explicit basic_employer(int most_helpers, outside_helpers* outside = nullptr);
+  basic_employer(const basic_employer&) = delete;
+  basic_employer& operator=(const basic_employer&) = delete;
 
   enum class finding : std::uint8_t {
     nothing,  ///< nothing to do
@@ -84,15 +89,15 @@ class employer {
   [[nodiscard]] virtual bool depends_on_this_thread() const noexcept = 0;
 
  protected:
-  ~employer() = default;
+  ~basic_employer() = default;
   /// Whether helpers can find it.
   [[nodiscard]] bool is_open() const noexcept { return open_; }
   /// Whether helpers come as soon as they are needed, if there are any at all.
   [[nodiscard]] bool can_rely_on_helpers() const noexcept { return outside_ == nullptr; }
 
  private:
-  friend class crew;
-  friend class invitation;
+  friend crew;
+  friend invitation;
 
   const int most_helpers_;
   outside_helpers* const outside_;
@@ -100,33 +105,37 @@ class employer {
   int helpers_ = 0;
   int coming_ = 0;  // helpers that were asked for, and that have neither come nor found that there is nothing left
   bool open_ = false;
-  employer* next_ = nullptr;
+  basic_employer* next_ = nullptr;
 };
+using employer = basic_employer<void>;
 
 /// Lets a thread of somebody else's help an employer, which may have ended when it comes.
-class invitation {
+template <class>
+class basic_invitation {
  public:
-  explicit invitation(crew& home) noexcept : home_(&home) {}
+  explicit basic_invitation(crew& home) noexcept : home_(&home) {}
 
   /// Helps for as long as there is something to do.
   inline void accept() noexcept;
 
  private:
-  friend class crew;
+  friend crew;
 
   crew* const home_;
   employer* host_ = nullptr;  // null once it has ended. Guarded by the crew's mutex.
 };
+using invitation = basic_invitation<void>;
 
 /// The process's helper threads: as many as the open calls may use at the same time, started when first needed, kept for later calls.
 ///
 /// Each is an Asio pool of one thread. They stay awake for a moment when there is nothing to do, then sleep in the kernel. One mutex guards
 /// the crew and the calls of all its employers: it is held for a few instructions per call and helper, never while a task runs.
-class crew {
+template <class>
+class basic_crew {
  public:
   /// The crew of this process: after a fork the child gets a new one, since the threads of the old one are not there.
-  static crew& get() {
-    crew* current = instance().load(std::memory_order_acquire);
+  static basic_crew& get() {
+    basic_crew* current = instance().load(std::memory_order_acquire);
     return current != nullptr ? *current : create();
   }
 
@@ -257,22 +266,22 @@ class crew {
       return ended;
     }
 
-    crew* owner = nullptr;
+    basic_crew* owner = nullptr;
     quiet_calls calls;
   };
 
-  crew() = default;
+  basic_crew() = default;
 
-  static std::atomic<crew*>& instance() noexcept {
-    static constinit std::atomic<crew*> current{nullptr};
+  static std::atomic<basic_crew*>& instance() noexcept {
+    static constinit std::atomic<basic_crew*> current{nullptr};
     return current;
   }
-  static crew& create() {
+  static basic_crew& create() {
     static const int registered = ::pthread_atfork(nullptr, nullptr, [] { instance().store(nullptr, std::memory_order_release); });
     static_cast<void>(registered);
     // Never deleted: threads that sleep in it may outlive the destruction of static objects, and calls made there still find it.
-    crew* made = new crew;
-    crew* expected = nullptr;
+    basic_crew* made = new basic_crew;
+    basic_crew* expected = nullptr;
     if (instance().compare_exchange_strong(expected, made, std::memory_order_acq_rel)) return *made;
     delete made;
     return *expected;
@@ -471,13 +480,16 @@ class crew {
   bool napping_ = false;  // the one on watch sleeps for a moment
   bool understaffed_ = false;
 };
+using crew = basic_crew<void>;
 
-inline employer::employer(int most_helpers, outside_helpers* outside)
+template <class Unused>
+basic_employer<Unused>::basic_employer(int most_helpers, outside_helpers* outside)
     : most_helpers_(most_helpers),
       outside_(outside),
       invitation_(outside != nullptr ? std::make_shared<invitation>(crew::get()) : nullptr) {}
 
-inline void invitation::accept() noexcept {
+template <class Unused>
+void basic_invitation<Unused>::accept() noexcept {
   if (&crew::get() != home_) return;  // in a forked copy of the process there is no host
   std::unique_lock lock(home_->mutex());
   if (host_ != nullptr) --host_->coming_;

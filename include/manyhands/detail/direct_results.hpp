@@ -16,14 +16,15 @@ namespace manyhands::detail {
 ///
 /// Memory that all workers of a call can write: a wild write in one may change what another has put here. Results in rings are safe from
 /// that.
-class direct_results {
+template <class>
+class basic_direct_results {
  public:
   /// Larger results are no cheaper here: their pages are new each time, those of a ring are not.
   static constexpr std::size_t largest = 4096;
 
-  direct_results() = default;
+  basic_direct_results() = default;
   /// Throws `std::system_error` where there is not so much memory.
-  direct_results(std::size_t tasks, std::size_t size) : size_(size) {
+  basic_direct_results(std::size_t tasks, std::size_t size) : size_(size) {
     // The tags come first: they are the part that needs alignment.
     const std::size_t tags = tasks * sizeof(tag);
     if (tasks > std::numeric_limits<std::size_t>::max() / 2 / (size + sizeof(tag)))
@@ -63,5 +64,6 @@ class direct_results {
   tag* tags_ = nullptr;
   std::byte* bytes_ = nullptr;
 };
+using direct_results = basic_direct_results<void>;
 
 }  // namespace manyhands::detail

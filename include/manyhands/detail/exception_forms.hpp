@@ -2,12 +2,12 @@
 
 #include <any>
 #include <atomic>
+#include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
-#include <filesystem>
 #include <functional>
-#include <future>
 #include <ios>
 #include <memory>
 #include <new>
@@ -19,8 +19,10 @@
 #include <typeinfo>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include <manyhands/codec.hpp>
+#include <manyhands/detail/standard_forward.hpp>
 #include <manyhands/errors.hpp>
 
 namespace manyhands::detail {
@@ -38,7 +40,8 @@ concept always_the_same =
               std::bad_any_cast, std::bad_function_call, std::bad_weak_ptr, std::bad_optional_access, std::bad_variant_access>;
 
 /// A copy of the text that is never freed, one for each text: for exceptions that keep a pointer and expect a literal.
-inline const char* everlasting(const std::string& text) {
+template <class = void>
+const char* everlasting(const std::string& text) {
   struct node {
     std::string text;
     const node* next;
@@ -99,7 +102,8 @@ struct coded_text {
 };
 
 /// The constructor appends the code's message to the text: this takes it off again.
-[[nodiscard]] inline coded_text taken_apart(const std::error_code& code, std::string what) {
+template <class = void>
+[[nodiscard]] coded_text taken_apart(const std::error_code& code, std::string what) {
   const std::string message = code.message();
   if (what == message) return {code, std::nullopt};
   const std::string tail = ": " + message;
@@ -125,9 +129,9 @@ struct exception_form<std::ios_base::failure> {
   }
 };
 
-template <>
-struct exception_form<std::filesystem::filesystem_error> {
-  using type = std::filesystem::filesystem_error;
+template <std::same_as<std::filesystem::filesystem_error> type>
+struct exception_form<type> {
+  using path = std::remove_cvref_t<decltype(std::declval<const type&>().path1())>;
 
   static void save(const type& value, writer& out) {
     // The class adds the paths to its own what(); its base has the text without them.
@@ -137,18 +141,18 @@ struct exception_form<std::filesystem::filesystem_error> {
   }
   static type load(reader& in, const std::string&) {
     const auto parts = in.get<coded_text>();
-    const auto first = in.get<std::filesystem::path>();
-    const auto second = in.get<std::filesystem::path>();
+    const auto first = in.get<path>();
+    const auto second = in.get<path>();
     const std::string text = parts.text.value_or(std::string());
     if (!second.empty()) return type(text, first, second, parts.code);
     return first.empty() ? type(text, parts.code) : type(text, first, parts.code);
   }
 };
 
-template <>
-struct exception_form<std::future_error> {
-  static void save(const std::future_error& value, writer& out) { out.put(value.code().value()); }
-  static std::future_error load(reader& in, const std::string&) { return std::future_error(static_cast<std::future_errc>(in.get<int>())); }
+template <std::same_as<std::future_error> type>
+struct exception_form<type> {
+  static void save(const type& value, writer& out) { out.put(value.code().value()); }
+  static type load(reader& in, const std::string&) { return type(static_cast<std::future_errc>(in.get<int>())); }
 };
 
 template <>
@@ -158,13 +162,29 @@ struct exception_form<worker_lost> {
     out.put(value.worker());
     out.put(value.signal());
     out.put(value.exit_code());
+    out.put(value.fault_address());
+    out.put(value.backtrace());
   }
   static worker_lost load(reader& in, const std::string&) {
     const auto index = in.get<std::size_t>();
     const int worker = in.get<int>();
     const int signal = in.get<int>();
     const int exit_code = in.get<int>();
-    return worker_lost(index, worker, signal, exit_code);
+    auto address = in.get<std::optional<std::uintptr_t>>();
+    auto frames = in.get<std::vector<std::string>>();
+    return worker_lost(index, worker, signal, exit_code, {address, std::move(frames)});
+  }
+};
+
+template <>
+struct exception_form<task_timeout> {
+  static void save(const task_timeout& value, writer& out) {
+    out.put(value.index());
+    out.put(static_cast<std::int64_t>(value.limit().count()));
+  }
+  static task_timeout load(reader& in, const std::string&) {
+    const auto index = in.get<std::size_t>();
+    return task_timeout(index, std::chrono::nanoseconds(in.get<std::int64_t>()));
   }
 };
 

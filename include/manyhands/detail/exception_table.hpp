@@ -92,6 +92,7 @@ bool current_nests(const std::type_info& outer) {
 template <class E>
 inline constexpr exception_entry exception_entry_of = {&typeid(E), type_name_view<E>(), save_current<E>, load_as<E>, current_nests<E>};
 
+template <class = void>
 inline constexpr std::array builtin_exceptions = {
     exception_entry_of<std::exception>,
     exception_entry_of<std::bad_exception>,
@@ -109,14 +110,12 @@ inline constexpr std::array builtin_exceptions = {
     exception_entry_of<std::domain_error>,
     exception_entry_of<std::length_error>,
     exception_entry_of<std::out_of_range>,
-    exception_entry_of<std::future_error>,
     exception_entry_of<std::runtime_error>,
     exception_entry_of<std::range_error>,
     exception_entry_of<std::overflow_error>,
     exception_entry_of<std::underflow_error>,
     exception_entry_of<std::system_error>,
     exception_entry_of<std::ios_base::failure>,
-    exception_entry_of<std::filesystem::filesystem_error>,
     exception_entry_of<error>,
     exception_entry_of<worker_lost>,
     exception_entry_of<remote_error>,
@@ -149,10 +148,20 @@ inline void list_exception(registered_exception& node) noexcept {
   }
 }
 
+template <class E>
+bool list_where_complete() noexcept {
+  if constexpr (requires { sizeof(E); }) list_exception(registered_exception_of<E>);
+  return true;
+}
+
+// In every source that includes <filesystem> or <future>, before this header or after it: the function is compiled at the source's end.
+[[maybe_unused]] static const bool are_standard_exceptions_listed =
+    list_where_complete<std::filesystem::filesystem_error>() && list_where_complete<std::future_error>();
+
 /// The first entry for which `matches(entry)` holds, null if there is none.
 template <class Matches>
 const exception_entry* find_exception(Matches matches) {
-  for (const exception_entry& entry : builtin_exceptions) {
+  for (const exception_entry& entry : builtin_exceptions<>) {
     if (matches(entry)) return &entry;
   }
   for (auto* node = registered_exceptions.load(std::memory_order_acquire); node != nullptr; node = node->next) {
@@ -162,7 +171,8 @@ const exception_entry* find_exception(Matches matches) {
 }
 
 /// The entry of exactly this type.
-inline const exception_entry* find_exception_type(const std::type_info& type) {
+template <class = void>
+const exception_entry* find_exception_type(const std::type_info& type) {
   // libstdc++ throws its stream errors as a class of its own, derived from the one that users know.
   if (std::strcmp(type.name(), "St13__ios_failure") == 0) return &exception_entry_of<std::ios_base::failure>;
   return find_exception([&](const exception_entry& entry) { return *entry.type == type; });

@@ -15,6 +15,7 @@
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/inner_limit.hpp>
+#include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/result_intake.hpp>
 #include <manyhands/detail/supervisor.hpp>
@@ -24,15 +25,18 @@
 namespace manyhands::detail {
 
 /// One call on worker processes: hears what they say, tells the supervisor, and does what that wants. All of it in the calling thread.
-class forked_call {
+template <class>
+class basic_forked_call {
   using milliseconds = std::chrono::milliseconds;
+  using clock = std::chrono::steady_clock;
 
  public:
   /// `seats` are the numbers of its workers, where they are not 0, 1, 2 and so on. Throws `std::system_error` where the system has no
   /// descriptor or memory left.
-  forked_call(jobs& work, const plan& how, std::size_t result_size, std::vector<int> seats = {})
+  basic_forked_call(jobs& work, const plan& how, std::size_t result_size, std::vector<int> seats = {})
       : work_(work),
-        supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known()),
+        supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
+                    work.facts().retries, work.facts().tasks_per_worker),
         intake_(work, supervisor_, result_size),
         links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
         polled_(links_.size() + 1),
@@ -95,10 +99,13 @@ class forked_call {
   void retire_idle(std::vector<int>& seats) {
     for (std::size_t number = 0; number < links_.size(); ++number) {
       worker_link& link = links_[number];
-      if (!link.runs() || seats_[number] == no_seat || work_.waiting() > 0 || !supervisor_.can_spare(static_cast<int>(number))) continue;
-      supervisor_.doomed(static_cast<int>(number));
-      link.was_ended = true;
-      link.board().dismiss();
+      if (seats_[number] == no_seat || work_.waiting() > 0 || !supervisor_.can_spare(static_cast<int>(number))) continue;
+      supervisor_.spared(static_cast<int>(number));
+      if (link.runs()) {
+        link.was_ended = true;
+        link.last_moment = clock::now() + patience;
+        link.board().dismiss();
+      }
       seats.push_back(std::exchange(seats_[number], no_seat));
     }
   }
@@ -111,13 +118,13 @@ class forked_call {
   /// Ends all workers. Those that have done what was wanted write out what they printed; the others are at what nobody wants.
   void end() noexcept {
     ending_ = true;
-    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    const clock::time_point last_moment = clock::now() + patience;
     const std::size_t limit = work_.limit();
     for (worker_link& link : links_) {
       if (!link.runs()) continue;
       const std::size_t task = link.board().running();
       // A wanted task that seems to run has left its result, and is about to say so.
-      if (link.board().is_ready() && !link.is_corrupt && (task == no_index || task < limit)) {
+      if (link.board().is_ready() && !link.is_corrupt && !link.is_late && (task == no_index || task < limit)) {
         link.board().dismiss();
       } else {
         link.kill();
@@ -125,7 +132,7 @@ class forked_call {
     }
     for (;;) {
       bool all_gone = true;
-      const bool late = std::chrono::steady_clock::now() > patience;
+      const bool late = clock::now() > last_moment;
       for (worker_link& link : links_) {
         if (!link.runs() || link.try_collect()) continue;
         all_gone = false;
@@ -145,6 +152,11 @@ class forked_call {
   // Whose worker was let go.
   static constexpr int no_seat = -1;
 
+  /// So long a worker has to follow when it is asked to end. One that is stopped, or blocks SIGTERM, never does.
+  static constexpr milliseconds grace{500};
+  /// And so long it has to begin to leave when it is dismissed.
+  static constexpr milliseconds patience{1000};
+
   // --- what workers say
 
   void hear(std::size_t number) {
@@ -159,29 +171,70 @@ class forked_call {
         supervisor_.ready(static_cast<int>(number));
       }
       if (!intake_.take(static_cast<int>(number), link) || !link.is_intact(limit_)) {
-        link.is_corrupt = true;
-        supervisor_.doomed(static_cast<int>(number));
-        link.kill();
+        doom(number);
       }
     }
-    if (status) bury(number, *status);
+    if (status) {
+      bury(number, *status);
+    } else if (clock::time_point::max() != link.last_moment) {
+      if (clock::now() >= link.last_moment && (link.is_late || !link.board().is_leaving())) link.kill();
+    } else if (timeout_.count() != 0) {
+      look_at_clock(number);
+    }
+  }
+
+  void doom(std::size_t number) {
+    links_[number].is_corrupt = true;
+    supervisor_.doomed(static_cast<int>(number));
+    links_[number].kill();
+  }
+
+  void look_at_clock(std::size_t number) {
+    worker_link& link = links_[number];
+    if (link.is_corrupt || link.was_ended || link.is_stuck) return;
+    const std::uint64_t began = link.board().began();
+    const clock::time_point now = clock::now();
+    const index_range owed = supervisor_.expected(static_cast<int>(number));
+    const bool is_at_work = link.is_ready && !owed.empty();
+    const std::chrono::nanoseconds silence = link.silence(is_at_work ? owed.first : no_index, began, now);
+    if (began == 0) {
+      // Stopped between two tasks, or it has lost its clock. One that writes its output may take its time.
+      if (!is_at_work || silence < grace || silence - grace < timeout_) return;
+      if (link.board().running() == no_index && !link.process().is_stopped()) return;
+      link.is_stuck = true;
+      supervisor_.doomed(static_cast<int>(number));
+      link.kill();
+    } else if (began > nanoseconds(now)) {  // it cannot be
+      doom(number);
+    } else if (nanoseconds(now) - began >= static_cast<std::uint64_t>(timeout_.count()) && link.condemn(began)) {
+      link.is_late = true;
+      link.last_moment = now + grace;
+      supervisor_.doomed(static_cast<int>(number));
+    }
+  }
+  [[nodiscard]] static std::uint64_t nanoseconds(clock::time_point time) noexcept {
+    return static_cast<std::uint64_t>(time.time_since_epoch() / std::chrono::nanoseconds(1));
   }
 
   void bury(std::size_t number, exit_status status) {
-    const worker_link& link = links_[number];
+    worker_link& link = links_[number];
     last_sign sign;
     if (link.was_ended) {
       sign.what = last_sign::kind::ended;
     } else if (link.is_corrupt) {
       intake_.take_places(static_cast<int>(number));  // they are not in the memory that it has overwritten
       sign.what = last_sign::kind::corrupt;
-    } else if (const std::size_t task = link.board().running(); task != no_index) {
-      sign = {last_sign::kind::running, task};
+    } else if (const std::size_t task = link.board().running(); task != no_index || link.is_late) {
+      sign = {link.is_late || link.is_stuck ? last_sign::kind::late : last_sign::kind::running, task, link.board().attempt()};
     }
     last_status_ = status;
+    const int seat = seat_of(static_cast<int>(number));
+    if (!ending_) tell(occurrence::kind::lost, seat);
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {
-      const int seat = seats_.empty() ? static_cast<int>(number) : seats_[number];
-      work_.fail(*lost, std::make_exception_ptr(worker_lost(work_.index_in_call(*lost), seat, status.signal, status.code)));
+      const std::size_t index = work_.index_in_call(*lost);
+      work_.fail(*lost, sign.what == last_sign::kind::late ? std::make_exception_ptr(task_timeout(index, timeout_))
+                                                           : std::make_exception_ptr(worker_lost(index, seat, status.signal, status.code,
+                                                                                                 link.crashed_at(status.signal))));
     }
   }
 
@@ -198,10 +251,16 @@ class forked_call {
         supervisor_.fetched(work_.next(wanted.most));
         break;
       case action::kind::give:
-        link.board().post(link.posted++, wanted.tasks);
+        link.board().post(link.posted++, wanted.tasks, wanted.attempt);
+        tell(occurrence::kind::dispatched, seat_of(wanted.worker), wanted.tasks);
         break;
       case action::kind::take_back:
         take_back(link, wanted);
+        break;
+      case action::kind::retire:
+        link.was_ended = true;
+        link.last_moment = clock::now() + patience;
+        link.board().dismiss();
         break;
       case action::kind::cut_short:
         if (link.board().running() != no_index && link.board().running() >= work_.limit()) {
@@ -223,6 +282,7 @@ class forked_call {
         link.start(work_, seat_for(number), parent_, intake_.places(), bell_, links_);
         link.board().limit(limit_);
         supervisor_.started(number);
+        if (std::exchange(link.was_started, true)) tell(occurrence::kind::replaced, seat_of(number));
         return;
       } catch (const std::system_error& error) {
         if (attempt < attempts && error.code() == std::errc::resource_unavailable_try_again) {
@@ -280,19 +340,46 @@ class forked_call {
     }
     return mine;
   }
+  [[nodiscard]] int seat_of(int number) const noexcept { return seats_.empty() ? number : seats_[static_cast<std::size_t>(number)]; }
+
+  /// `tasks` by their numbers here.
+  void tell(occurrence::kind what, int seat, index_range tasks = {}) noexcept {
+    observation* const seen = work_.facts().observed;
+    if (seen == nullptr || seat == no_seat) return;  // one that was let go is neither lost nor replaced
+    const std::size_t first = work_.index_in_call(tasks.first);
+    seen->report({.what = what, .task = {.index = first, .worker = seat}, .last = first + tasks.size()});
+  }
+
+  // --- waiting
 
   [[nodiscard]] milliseconds most_sleep() {
     // A worker rings for whatever it says, and its end is seen: the longest sleep only bounds the harm where a task has closed its bell.
     constexpr milliseconds longest(100);
     constexpr milliseconds where_ends_are_silent(2);
-    constexpr milliseconds where_a_worker_is_late(1);
-    if (supervisor_.should_look_again_soon()) return where_a_worker_is_late;
+    constexpr milliseconds where_a_task_is_unwanted(1);
+    if (supervisor_.should_look_again_soon()) return where_a_task_is_unwanted;
     const bool silent =
         std::any_of(links_.begin(), links_.end(), [](const worker_link& link) { return link.runs() && link.process().fd() < 0; });
-    return silent ? where_ends_are_silent : longest;
+    return std::min(silent ? where_ends_are_silent : longest, until_one_is_late());
+  }
+  /// How long no worker can be late. Tasks that begin meanwhile have all their time before them.
+  [[nodiscard]] milliseconds until_one_is_late() {
+    if (timeout_.count() == 0 || ending_) return milliseconds::max();
+    const clock::time_point now = clock::now();
+    std::chrono::nanoseconds least = timeout_;
+    for (const worker_link& link : links_) {
+      if (!link.runs()) continue;
+      if (link.is_late) {
+        least = std::min<std::chrono::nanoseconds>(least, link.last_moment - now);
+      } else if (const std::uint64_t began = link.board().began(); began != 0 && began < nanoseconds(now)) {
+        least = std::min(least, timeout_ - std::chrono::nanoseconds(nanoseconds(now) - began));
+      }
+    }
+    return std::max(std::chrono::ceil<milliseconds>(least), milliseconds(1));
   }
 
   jobs& work_;
+  const std::chrono::nanoseconds timeout_ = work_.facts().timeout;  // 0: none
   const parent_facts parent_;
   const shared_inner_limit inner_{work_.facts().inner};  // OpenBLAS starts threads in every child that has to lower the number itself
   const doorbell bell_;
@@ -306,5 +393,6 @@ class forked_call {
   bool ending_ = false;  // nothing that a worker says matters any more
   exit_status last_status_;
 };
+using forked_call = basic_forked_call<void>;
 
 }  // namespace manyhands::detail

@@ -15,9 +15,10 @@ namespace manyhands::detail {
 
 /// Limits the pools that the whole process shares, for as long as it lives. Of several limits the strictest one holds; when the last ends,
 /// the pools get back what they had before the first. Any thread may make and end one.
-class shared_inner_limit {
+template <class>
+class basic_shared_inner_limit {
  public:
-  explicit shared_inner_limit(inner_threads wanted) noexcept : wanted_(wanted) {
+  explicit basic_shared_inner_limit(inner_threads wanted) noexcept : wanted_(wanted) {
     if (wanted_.most == 0 || inner_pools::shared().empty()) return;
     registry_ = &registry::get();
     const std::lock_guard lock(registry_->mutex);
@@ -27,9 +28,9 @@ class shared_inner_limit {
     registry_->first = this;
     registry_->apply();
   }
-  shared_inner_limit(const shared_inner_limit&) = delete;
-  shared_inner_limit& operator=(const shared_inner_limit&) = delete;
-  ~shared_inner_limit() {
+  basic_shared_inner_limit(const basic_shared_inner_limit&) = delete;
+  basic_shared_inner_limit& operator=(const basic_shared_inner_limit&) = delete;
+  ~basic_shared_inner_limit() {
     // In a forked copy of the process the others in the list are not there, nor what they would have restored.
     if (registry_ == nullptr || registry_ != &registry::get()) return;
     const std::lock_guard lock(registry_->mutex);
@@ -62,7 +63,7 @@ class shared_inner_limit {
           ++count;
         }
         int threads = at->before;
-        for (const shared_inner_limit* limit = first; limit != nullptr; limit = limit->next_) {
+        for (const basic_shared_inner_limit* limit = first; limit != nullptr; limit = limit->next_) {
           const int most = limit->wanted_.allowed(at->before);
           threads = limit == first ? most : std::min(threads, most);
         }
@@ -73,7 +74,7 @@ class shared_inner_limit {
 
     std::mutex mutex;
     // All below is guarded by mutex.
-    shared_inner_limit* first = nullptr;
+    basic_shared_inner_limit* first = nullptr;
     std::array<known_pool, 8> known{};  // of those found while there are limits, what they had before; more copies are left alone
     std::size_t count = 0;
 
@@ -96,16 +97,18 @@ class shared_inner_limit {
   const inner_threads wanted_;
   registry* registry_ = nullptr;  // null where there is nothing to limit
   // Guarded by the registry's mutex.
-  shared_inner_limit* next_ = nullptr;
-  shared_inner_limit* previous_ = nullptr;
+  basic_shared_inner_limit* next_ = nullptr;
+  basic_shared_inner_limit* previous_ = nullptr;
 };
+using shared_inner_limit = basic_shared_inner_limit<void>;
 
 /// Limits what OpenMP, OpenBLAS, MKL and BLIS may use in the calling thread, for as long as it lives, and gives them back what they had.
 ///
 /// Concerns what `inner_pools` knew when it was made. An OpenMP region that states its own `num_threads` does not ask.
-class inner_limit {
+template <class>
+class basic_inner_limit {
  public:
-  explicit inner_limit(inner_threads wanted) noexcept : shared_(wanted) {
+  explicit basic_inner_limit(inner_threads wanted) noexcept : shared_(wanted) {
     if (wanted.most == 0) return;
     inner_pools::own().each([&](const inner_pool& pool) {
       if (count_ == changed_.size()) return;  // more copies than anybody has are left alone
@@ -113,9 +116,9 @@ class inner_limit {
       changed_[count_++] = {&pool, pool.set(threads)};
     });
   }
-  inner_limit(const inner_limit&) = delete;
-  inner_limit& operator=(const inner_limit&) = delete;
-  ~inner_limit() {
+  basic_inner_limit(const basic_inner_limit&) = delete;
+  basic_inner_limit& operator=(const basic_inner_limit&) = delete;
+  ~basic_inner_limit() {
     // Backwards: one may have been told by another.
     while (count_ > 0) {
       --count_;
@@ -133,5 +136,6 @@ class inner_limit {
   std::array<change, 8> changed_;  // not initialised beyond count_: a worker of most calls changes nothing
   std::size_t count_ = 0;
 };
+using inner_limit = basic_inner_limit<void>;
 
 }  // namespace manyhands::detail

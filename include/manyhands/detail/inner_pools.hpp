@@ -21,8 +21,12 @@
 
 namespace manyhands::detail {
 
+template <class>
+class basic_inner_pools;
+
 /// One loaded copy of such a library. It stays loaded from then on, until the program ends.
-class inner_pool {
+template <class>
+class basic_inner_pool {
  public:
   enum class kind : std::uint8_t {
     openmp,    ///< libgomp, libomp, libiomp5: every thread has a number of its own
@@ -31,7 +35,7 @@ class inner_pool {
     blis       ///< the same
   };
 
-  inner_pool(kind its_kind, void* getter, void* setter, void* pauser) noexcept
+  basic_inner_pool(kind its_kind, void* getter, void* setter, void* pauser) noexcept
       : kind_(its_kind), get_(getter), set_(setter), pause_(pauser) {}
 
   /// How many threads it would use in the calling thread.
@@ -63,7 +67,7 @@ class inner_pool {
   [[nodiscard]] bool is_libgomp() const noexcept { return is_libgomp_; }
 
  private:
-  friend class inner_pools;
+  friend basic_inner_pools<void>;
 
   template <class Signature>
   [[nodiscard]] static Signature* function(void* address) noexcept {
@@ -75,13 +79,15 @@ class inner_pool {
   void* const set_;
   void* const pause_;
   bool is_libgomp_ = false;
-  const inner_pool* next_ = nullptr;
+  const basic_inner_pool* next_ = nullptr;
 };
+using inner_pool = basic_inner_pool<void>;
 
 /// All that were found in this process so far.
 ///
 /// They are held, and so never unloaded: a task may be running in one at any time, and few would survive it.
-class inner_pools {
+template <class>
+class basic_inner_pools {
  public:
   /// A list that only grows. Any thread may walk it at any time.
   class list {
@@ -93,7 +99,7 @@ class inner_pools {
     [[nodiscard]] bool empty() const noexcept { return first_.load(std::memory_order_acquire) == nullptr; }
 
    private:
-    friend class inner_pools;
+    friend basic_inner_pools;
     std::atomic<inner_pool*> first_ = nullptr;
   };
 
@@ -240,7 +246,9 @@ class inner_pools {
   }
 #endif
 };
+using inner_pools = basic_inner_pools<void>;
 
-inline constinit inner_pools::everything inner_pools::state{};
+template <class Unused>
+constinit typename basic_inner_pools<Unused>::everything basic_inner_pools<Unused>::state{};
 
 }  // namespace manyhands::detail

@@ -5,17 +5,20 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <ranges>
 #include <span>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/segmented.hpp>
 #include <manyhands/task.hpp>
 
 // A call's tasks by index, out of whatever range they were given in. Both kinds have `ready`, `complete` (whether that is all from the
-// start), `read` (in the calling thread only) and `invoke(i)` (any thread, each index once).
+// start), `size`, `read` (in the calling thread only) and `invoke(i)` (any thread, each index once). Where `lasts` is true,
+// `invoke<true>(i)` may come before it as often as you like, and `release(i)` in its place.
 
 namespace manyhands::detail {
 
@@ -56,13 +59,19 @@ class indexed_input {
  public:
   using result_type = result_of<reference>;
   static constexpr bool reads_ahead = false;
+  static constexpr bool lasts = std::is_lvalue_reference_v<reference> ? lasting_call<reference>::possible : made_anew<reference>;
 
   explicit indexed_input(Range& range) : first_(std::ranges::begin(range)), size_(static_cast<std::size_t>(std::ranges::size(range))) {}
 
   [[nodiscard]] std::size_t ready() const noexcept { return size_; }
   [[nodiscard]] bool complete() const noexcept { return true; }
+  [[nodiscard]] std::optional<std::size_t> size() const noexcept { return size_; }
   bool read(std::size_t) noexcept { return false; }
-  result_type invoke(std::size_t index) const { return std::invoke(first_[static_cast<std::ranges::range_difference_t<Range>>(index)]); }
+  template <bool = false>
+  result_type invoke(std::size_t index) const {
+    return std::invoke(first_[static_cast<std::ranges::range_difference_t<Range>>(index)]);
+  }
+  void release(std::size_t) noexcept {}
 
  private:
   std::ranges::iterator_t<Range> first_;
@@ -82,11 +91,14 @@ class stored_input {
  public:
   using result_type = result_of<element>;
   static constexpr bool reads_ahead = !std::ranges::random_access_range<Range>;
+  static constexpr bool lasts = lasting_call<element>::possible;
 
-  explicit stored_input(Range& range) : at_(std::ranges::begin(range)), end_(std::ranges::end(range)) {}
+  explicit stored_input(Range& range) : size_(size_of(range)), at_(std::ranges::begin(range)), end_(std::ranges::end(range)) {}
 
   [[nodiscard]] std::size_t ready() const noexcept { return ready_; }
   [[nodiscard]] bool complete() const noexcept { return false; }
+  /// How many tasks there are, where the range knows.
+  [[nodiscard]] std::optional<std::size_t> size() const noexcept { return size_; }
   /// Reads up to `most` further tasks; false once the range has ended. Throws what the range throws: what was read before counts.
   bool read(std::size_t most) {
     for (; most > 0; --most) {
@@ -107,13 +119,20 @@ class stored_input {
     }
     return true;
   }
+  template <bool keep = false>
   result_type invoke(std::size_t index) {
     if constexpr (refers) {
       return std::invoke(*tasks_[index]);
+    } else if constexpr (keep && lasts) {
+      return lasting_call<element>::call(tasks_[index]);
     } else {
       const finally last{*this, index};
       return std::invoke(std::move(tasks_[index]));
     }
+  }
+  /// Ends a task that was kept.
+  void release(std::size_t index) noexcept {
+    if constexpr (!refers) tasks_.reset(index);
   }
 
  private:
@@ -123,6 +142,15 @@ class stored_input {
     ~finally() { owner.tasks_.reset(index); }
   };
 
+  static std::optional<std::size_t> size_of(Range& range) {
+    if constexpr (std::ranges::sized_range<Range>) {
+      return static_cast<std::size_t>(std::ranges::size(range));
+    } else {
+      return std::nullopt;
+    }
+  }
+
+  std::optional<std::size_t> size_;
   std::ranges::iterator_t<Range> at_;
   [[no_unique_address]] std::ranges::sentinel_t<Range> end_;
   segmented<stored> tasks_;

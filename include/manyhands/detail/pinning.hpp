@@ -27,10 +27,11 @@ struct pinning {
 
 /// Binds the calling thread to a worker's place for as long as it lives, where the call wants that. A system that does not let us, such as
 /// some containers, is no failure: where a thread runs changes no result.
-class worker_pin {
+template <class>
+class basic_worker_pin {
  public:
   /// `outer` is what the thread did before.
-  worker_pin(const call_facts& facts, int worker, const context& outer) {
+  basic_worker_pin(const call_facts& facts, int worker, const context& outer) {
     if (facts.pins == nullptr) return;
     // A thread that works in the call around this one stays where it is. One that comes from elsewhere may have been started by a bound
     // thread, which it takes after.
@@ -43,9 +44,9 @@ class worker_pin {
     home_ = is_new && home.covers(*before_) ? &home : nullptr;
     place.bind();
   }
-  worker_pin(const worker_pin&) = delete;
-  worker_pin& operator=(const worker_pin&) = delete;
-  ~worker_pin() {
+  basic_worker_pin(const basic_worker_pin&) = delete;
+  basic_worker_pin& operator=(const basic_worker_pin&) = delete;
+  ~basic_worker_pin() {
     if (before_) (home_ != nullptr ? *home_ : *before_).bind();
   }
 
@@ -53,24 +54,27 @@ class worker_pin {
   std::optional<affinity_mask> before_ = {};
   const affinity_mask* home_ = nullptr;
 };
+using worker_pin = basic_worker_pin<void>;
 
 /// Gives the calling thread back what it might use if it were not bound, for as long as it lives: a thread takes after the one that starts
 /// it, and may serve other calls later.
-class worker_unpin {
+template <class>
+class basic_worker_unpin {
  public:
-  worker_unpin() {
+  basic_worker_unpin() {
     if (here.call == nullptr || here.call->pins == nullptr) return;
     before_.emplace();
     here.call->pins->home().bind();
   }
-  worker_unpin(const worker_unpin&) = delete;
-  worker_unpin& operator=(const worker_unpin&) = delete;
-  ~worker_unpin() {
+  basic_worker_unpin(const basic_worker_unpin&) = delete;
+  basic_worker_unpin& operator=(const basic_worker_unpin&) = delete;
+  ~basic_worker_unpin() {
     if (before_) before_->bind();
   }
 
  private:
   std::optional<affinity_mask> before_ = {};
 };
+using worker_unpin = basic_worker_unpin<void>;
 
 }  // namespace manyhands::detail

@@ -23,7 +23,8 @@ struct located_processor {
 /// What workers can be bound to on these processors, for `pin::cores` and `pin::numa`: of each core, or node, those that are given, lowest
 /// core or node first. One of which nobody knows the core is a core of its own; those of which nobody knows the node are one node.
 /// Worker k belongs to place k, and where there are fewer, they are gone through again.
-[[nodiscard]] inline std::vector<std::vector<int>> places_on(std::span<const located_processor> processors, pin what) {
+template <class = void>
+[[nodiscard]] std::vector<std::vector<int>> places_on(std::span<const located_processor> processors, pin what) {
   std::map<int, std::vector<int>> places;
   for (const located_processor& one : processors) {
     const int core = one.core < 0 ? one.number : one.core;

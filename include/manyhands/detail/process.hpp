@@ -29,16 +29,17 @@ struct exit_status {
 };
 
 /// Blocks all signals of the calling thread for as long as it lives: a child that is forked meanwhile runs no handler of its parent.
-class signals_blocked {
+template <class>
+class basic_signals_blocked {
  public:
-  signals_blocked() noexcept {
+  basic_signals_blocked() noexcept {
     sigset_t all;
     ::sigfillset(&all);
     ::pthread_sigmask(SIG_SETMASK, &all, &before_);
   }
-  signals_blocked(const signals_blocked&) = delete;
-  signals_blocked& operator=(const signals_blocked&) = delete;
-  ~signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  basic_signals_blocked(const basic_signals_blocked&) = delete;
+  basic_signals_blocked& operator=(const basic_signals_blocked&) = delete;
+  ~basic_signals_blocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
   /// The thread's own mask.
   [[nodiscard]] const sigset_t& before() const noexcept { return before_; }
@@ -46,16 +47,18 @@ class signals_blocked {
  private:
   sigset_t before_;
 };
+using signals_blocked = basic_signals_blocked<void>;
 
 /// A child process. Killed and collected at the end, if it still runs.
 ///
 /// Its end is seen through a pidfd, which neither a reused process number nor a grandchild can fool, and never through SIGCHLD, which
 /// belongs to the host program. Where there are no pidfds (old kernels, some containers) one has to ask from time to time.
-class child_process {
+template <class>
+class basic_child_process {
  public:
-  child_process() = default;
-  child_process(child_process&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
-  child_process& operator=(child_process&& other) noexcept {
+  basic_child_process() = default;
+  basic_child_process(basic_child_process&& other) noexcept : pid_(std::exchange(other.pid_, -1)), pidfd_(std::move(other.pidfd_)) {}
+  basic_child_process& operator=(basic_child_process&& other) noexcept {
     if (this != &other) {
       end();
       pid_ = std::exchange(other.pid_, -1);
@@ -63,16 +66,16 @@ class child_process {
     }
     return *this;
   }
-  ~child_process() { end(); }
+  ~basic_child_process() { end(); }
 
   /// Forks a child that calls `body` with the calling thread's signal mask, all signals blocked; `body` must not return nor throw. Throws
   /// `std::system_error` where the system refuses.
   ///
   /// The plain fork() of the C library: any other way leaves its locks as they were in threads that the child does not have.
   template <class Body>
-  [[nodiscard]] static child_process fork(Body&& body) {
+  [[nodiscard]] static basic_child_process fork(Body&& body) {
     const signals_blocked quiet;
-    child_process child;
+    basic_child_process child;
     child.pid_ = fails_on_purpose(os_call::fork) ? -1 : ::fork();
     if (child.pid_ == 0) {
       body(quiet.before());
@@ -89,14 +92,22 @@ class child_process {
   /// Readable once the process has ended; negative where the end shows only to those who ask.
   [[nodiscard]] int fd() const noexcept { return pidfd_.get(); }
 
-  /// The process may have ended by the time that this returns, or end a little later.
-  void kill() const noexcept {
+  /// The process may have ended by the time that this returns, or end a little later; with another signal than SIGKILL perhaps never.
+  void kill(int signal = SIGKILL) const noexcept {
     if (!runs()) return;
     if (pidfd_) {
-      ::syscall(pidfd_send_signal_call, pidfd_.get(), SIGKILL, nullptr, 0);
+      ::syscall(pidfd_send_signal_call, pidfd_.get(), signal, nullptr, 0);
     } else {
-      ::kill(pid_, SIGKILL);
+      ::kill(pid_, signal);
     }
+  }
+
+  /// Whether a signal has stopped the process, which neither runs nor ends then.
+  [[nodiscard]] bool is_stopped() const noexcept {
+    siginfo_t info{};
+    const auto look = [&](idtype_t kind, id_t id) { return ::waitid(kind, id, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0; };
+    const bool known = (pidfd_ && look(by_pidfd, static_cast<id_t>(pidfd_.get()))) || (runs() && look(P_PID, static_cast<id_t>(pid_)));
+    return known && info.si_code == CLD_STOPPED;
   }
 
   /// Collects the process if it has ended. Never blocks.
@@ -181,5 +192,6 @@ class child_process {
   pid_t pid_ = -1;
   descriptor pidfd_;
 };
+using child_process = basic_child_process<void>;
 
 }  // namespace manyhands::detail

@@ -20,10 +20,11 @@
 namespace manyhands::detail {
 
 /// Takes in what workers have left, and settles tasks with it. Believes nothing that the supervisor does not expect.
-class result_intake {
+template <class>
+class basic_result_intake {
  public:
   /// `result_size` is the size of every result's bytes, 0 where it varies.
-  result_intake(jobs& work, supervisor& records, std::size_t result_size) : work_(work), records_(records) {
+  basic_result_intake(jobs& work, supervisor& records, std::size_t result_size) : work_(work), records_(records) {
     if (result_size == 0 || result_size > direct_results::largest) return;
     try {
       places_ = direct_results(work.known(), result_size);
@@ -123,5 +124,6 @@ class result_intake {
   supervisor& records_;
   direct_results places_;
 };
+using result_intake = basic_result_intake<void>;
 
 }  // namespace manyhands::detail

@@ -94,6 +94,12 @@ class value_results {
       values_.emplace(index, std::forward<Make>(make));
     }
   }
+  /// Empties a place again.
+  void discard(std::size_t index) noexcept {
+    if constexpr (!in_place) values_.reset(index);
+  }
+  /// What stands in a place that is not empty.
+  [[nodiscard]] const kept& value(std::size_t index) noexcept { return values_[index]; }
   std::vector<kept> take(std::size_t size) {
     if constexpr (in_place) {
       values_.resize(size);
@@ -125,6 +131,8 @@ class value_results<void, counted> {
   void emplace(std::size_t, Make&& make) {
     std::forward<Make>(make)();
   }
+  void discard(std::size_t) noexcept {}
+  void value(std::size_t) noexcept {}
   void take(std::size_t) noexcept {}
 };
 
@@ -149,6 +157,11 @@ class outcome_results {
       }
     });
   }
+  void discard(std::size_t index) noexcept { outcomes_.reset(index); }
+  /// Whether the task has its value or its error.
+  [[nodiscard]] bool holds(std::size_t index) noexcept { return outcomes_.holds(index); }
+  /// The value of a task that has one.
+  decltype(auto) value(std::size_t index) noexcept { return *std::as_const(outcomes_[index]); }
   void emplace_error(std::size_t index, std::exception_ptr error) {
     outcomes_.emplace(index, [&] { return outcome<kept>(index, std::move(error)); });
   }

@@ -2,18 +2,27 @@
 
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <optional>
+#include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/input.hpp>
+#include <manyhands/detail/journal.hpp>
+#include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/results.hpp>
+#include <manyhands/detail/type_name.hpp>
+#include <manyhands/errors.hpp>
 #include <manyhands/exception_codec.hpp>
 
 namespace manyhands::detail {
@@ -40,12 +49,14 @@ class call_errors {
     const std::lock_guard lock(mutex_);
     return abort_;
   }
-  /// Throws what the caller shall get, if anything.
-  void rethrow() const {
-    if (!any_.load(std::memory_order_acquire)) return;
+  /// What the caller shall get, null where that is nothing.
+  [[nodiscard]] std::exception_ptr first() const noexcept {
+    if (!any_.load(std::memory_order_acquire)) return nullptr;
     const std::lock_guard lock(mutex_);
-    if (abort_ != nullptr) std::rethrow_exception(abort_);
-    if (error_ != nullptr) std::rethrow_exception(error_);
+    return abort_ != nullptr ? abort_ : error_;
+  }
+  void rethrow() const {
+    if (std::exception_ptr error = first()) std::rethrow_exception(std::move(error));
   }
 
  private:
@@ -59,9 +70,13 @@ class call_errors {
 
 /// One call's jobs: tasks and results in a `Slots`, which says how one task runs, and here everything that is the same for all calls.
 ///
-/// `Slots` may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws. It has: `ready()`,
-/// `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`, `keeps_errors` and, where
-/// that is true, `keep_error(i, error)`.
+/// `Slots` has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
+/// `keeps_errors` and, where that is true, `keep_error(i, error)` and `holds(i)`. For tasks that are run again: `lasts(i)`, and where that
+/// is true `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task.
+///
+/// It may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws. Where results are taken while the
+/// call goes on, it has `announce(i)`, after which the result of `load(i, bytes)` or `withhold<keep>(i)` may be gone at any time; the
+/// latter is `run<keep>(i)` without that.
 template <class Slots>
 class slot_jobs final : public jobs {
  public:
@@ -72,10 +87,21 @@ class slot_jobs final : public jobs {
   }
 
   void run(index_range tasks) noexcept override {
-    for (std::size_t index = tasks.first; index != tasks.last && index < limit(); ++index) run_one(index);
+    std::size_t index = tasks.first;
+    if (is_watched_) {
+      tell_dispatched(tasks.first, tasks.last);
+      for (; index != tasks.last && index < limit(); ++index) run_watched(index);
+    } else {
+      for (; index != tasks.last && index < limit(); ++index) run_one(index);
+    }
   }
   void run_splittable(splittable_range& tasks) noexcept override {
     std::size_t index = tasks.at();
+    if (is_watched_) {
+      tell_dispatched(index, index + tasks.left());
+      for (; tasks.claim(index) && index < limit(); ++index) run_watched(index);
+      return;
+    }
     // Where earlier calls have shown it, a look is enough.
     std::size_t trial = remembered_.expected(1) < static_cast<double>(next_to_nothing.count()) ? next_trial : first_trial;
     while (run_singly(tasks, index, trial)) {
@@ -84,44 +110,118 @@ class slot_jobs final : public jobs {
     }
   }
   void fail(std::size_t index, std::exception_ptr cause) noexcept override {
-    if constexpr (Slots::keeps_errors) {
-      try {
-        make_room_late();
-        slots_.keep_error(index, std::move(cause));
-      } catch (...) {  // no memory for it
-        abort(std::current_exception());
-      }
-    } else if (errors_.note(index, std::move(cause))) {
-      stop_at(index);
+    if (facts().observed != nullptr) {
+      const auto now = observed_call::clock::now();
+      facts().observed->report({.what = occurrence::kind::failed,
+                                .task = {.index = index, .worker = worker_of(cause), .begin = now, .end = now, .error = cause}});
     }
+    settle_failed(index, std::move(cause));
   }
   void load(std::size_t index, reader& bytes) override {
     make_room_late();
-    slots_.load(index, bytes);
+    if (!is_watched_) {
+      slots_.load(index, bytes);
+      announce(index);
+      return;
+    }
+    const bool is_observed = facts().observed != nullptr;
+    const std::span<const std::byte> result =
+        bytes.take(bytes.remaining() - (is_observed ? std::min(bytes.remaining(), sizeof(far_run)) : 0));
+    far_run run{};
+    if (is_observed) run = read_run(bytes);
+    reader value(result);
+    slots_.load(index, value);
+    value.finish();
+    if (facts().kept != nullptr && !facts().kept->holds(index)) facts().kept->append(index, result);
+    if (is_observed) tell_far_run(index, run, nullptr);
+    announce(index);
   }
-  void load_error(std::size_t index, reader& bytes) noexcept override { fail(index, load_exception(bytes)); }
+  void load_error(std::size_t index, reader& bytes) noexcept override {
+    if (facts().observed == nullptr) {
+      settle_failed(index, load_exception(bytes));
+      return;
+    }
+    std::exception_ptr error;
+    try {
+      const std::size_t size = bytes.remaining() - std::min(bytes.remaining(), sizeof(far_run));
+      reader form(bytes.take(size));
+      error = load_exception(form);
+      tell_far_run(index, read_run(bytes), error);
+    } catch (...) {  // no record of the run
+      if (error == nullptr) error = std::current_exception();
+    }
+    settle_failed(index, std::move(error));
+  }
   task_result execute(std::size_t index, writer& bytes) noexcept override {
     here.task = index;
-    bytes.clear();
-    try {
-      slots_.execute(index, bytes);
-      return task_result::value;
-    } catch (...) {
-      // No C++ exception but pthread_exit(): there is no way on, and who swallows it aborts.
-      if (abi::__cxa_current_exception_type() == nullptr) std::_Exit(0);
-      bytes.clear();
-      save_exception(std::current_exception(), bytes);
-      if constexpr (!Slots::keeps_errors) stop_at(index);
-      return task_result::error;
+    if (facts().kept != nullptr) {
+      if (const auto kept = facts().kept->find(index)) {
+        bytes.clear();
+        bytes.write(kept->data(), kept->size());
+        const auto now = observed_call::clock::now();
+        if (facts().observed != nullptr) write_run({.index = index, .worker = here.worker, .begin = now, .end = now}, 0, bytes);
+        return task_result::value;
+      }
     }
+    const auto once = [&](bool keep) -> std::exception_ptr {
+      bytes.clear();
+      try {
+        slots_.execute(index, bytes, keep);
+        return nullptr;
+      } catch (...) {
+        // No C++ exception but pthread_exit(): there is no way on, and who swallows it aborts.
+        if (abi::__cxa_current_exception_type() == nullptr) std::_Exit(0);
+        return std::current_exception();
+      }
+    };
+    observed_task last;
+    const std::exception_ptr error = is_watched_ ? run_attempts(
+                                                       index, once, [] {}, last, false)
+                                                 : once(false);
+    if (error != nullptr) {
+      bytes.clear();
+      save_exception(error, bytes);
+      if constexpr (!Slots::keeps_errors) stop_at(index);
+    }
+    if (facts().observed != nullptr) write_run(last, here.attempt, bytes);
+    return error != nullptr ? task_result::error : task_result::value;
   }
-  [[nodiscard]] result_transport transport() const override { return slots_.transport(); }
+  [[nodiscard]] result_transport transport() const override {
+    result_transport home = slots_.transport();
+    if (facts().observed != nullptr && home.fixed_size != 0) home.fixed_size += sizeof(far_run);
+    return home;
+  }
 
   void abort(std::exception_ptr cause) noexcept override {
     errors_.note_abort(std::move(cause));
     stop_at(0);
   }
   [[nodiscard]] std::exception_ptr aborted() const noexcept override { return errors_.aborted(); }
+
+  /// Gives the call up because somebody has asked for it. May be called at any time, by any thread.
+  void cancel() noexcept {
+    try {
+      abort(std::make_exception_ptr(cancelled("the call was stopped")));
+    } catch (...) {  // no memory for it
+      abort(std::current_exception());
+    }
+    is_cancelled_.store(true, std::memory_order_release);
+  }
+  /// Where the call was cancelled and keeps errors: settles the tasks that have not run. False otherwise. To be called when no task runs
+  /// any more.
+  [[nodiscard]] bool settle_cancelled() {
+    if constexpr (Slots::keeps_errors) {
+      if (!is_cancelled_.load(std::memory_order_acquire)) return false;
+      make_room_late();
+      const std::exception_ptr cause = errors_.aborted();
+      for (std::size_t index = 0; index < slots_.ready(); ++index) {
+        if (!slots_.holds(index)) slots_.keep_error(index, cause);
+      }
+      return true;
+    } else {
+      return false;
+    }
+  }
 
   bool read(std::size_t most) noexcept override {
     if (stopped()) return false;
@@ -140,15 +240,21 @@ class slot_jobs final : public jobs {
       return false;
     }
     publish(slots_.ready(), !more);
+    if (!more && facts().observed != nullptr && !facts().observed->call().tasks)
+      facts().observed->report({.what = occurrence::kind::all_read, .last = slots_.ready()});
     return more;
   }
 
   /// Lets no task start any more. Not an error: the caller wants no more results.
-  void cancel() noexcept { stop_at(0); }
+  void want_no_more() noexcept { stop_at(0); }
   /// Throws the call's error, if it has one. To be called when no task runs any more.
   void rethrow() const { errors_.rethrow(); }
+  /// The same error, null where there is none.
+  [[nodiscard]] std::exception_ptr error() const noexcept { return errors_.first(); }
 
  private:
+  static constexpr bool is_taken_meanwhile = requires(Slots & slots) { slots.announce(std::size_t()); };
+
   // To claim a task takes about a nanosecond, and keeps the compiler from making vector instructions of several. Where so many in a row
   // have taken next to nothing, each of them claimed, the following ones are claimed a strip at a time: should one of those be long after
   // all, the rest of its strip waits for it, and then they are claimed singly again.
@@ -198,7 +304,7 @@ class slot_jobs final : public jobs {
       first = end;
       return true;
     } catch (...) {
-      fail(index, std::current_exception());
+      settle_failed(index, std::current_exception());
       first = index + 1;
       return false;
     }
@@ -209,7 +315,189 @@ class slot_jobs final : public jobs {
     try {
       slots_.run(index);
     } catch (...) {
-      fail(index, std::current_exception());
+      settle_failed(index, std::current_exception());
+    }
+  }
+  void settle_failed(std::size_t index, std::exception_ptr cause) noexcept {
+    if constexpr (Slots::keeps_errors) {
+      try {
+        make_room_late();
+        slots_.keep_error(index, std::move(cause));
+      } catch (...) {  // no memory for it
+        abort(std::current_exception());
+      }
+    } else if (errors_.note(index, std::move(cause))) {
+      stop_at(index);
+    }
+  }
+
+  /// The same where there is more to a task than to run it once.
+  void run_watched(std::size_t index) noexcept {
+    here.task = index;
+    if (facts().kept != nullptr && restore(index)) return;
+    const auto once = [&](bool keep) -> std::exception_ptr {
+      try {
+        keep ? attempt<true>(index) : attempt<false>(index);
+        return nullptr;
+      } catch (...) {
+        return std::current_exception();
+      }
+    };
+    observed_task last;
+    std::exception_ptr error = run_attempts(
+        index, once, [&] { slots_.discard(index); }, last, true);
+    if (observation* const seen = facts().observed) {
+      last.error = error;
+      seen->report({.what = error != nullptr ? occurrence::kind::failed : occurrence::kind::finished, .task = last});
+    }
+    if (error == nullptr && facts().kept != nullptr) keep(index);
+    if (error != nullptr) {
+      settle_failed(index, std::move(error));
+    } else {
+      announce(index);
+    }
+  }
+  template <bool keep>
+  void attempt(std::size_t index) {
+    if constexpr (is_taken_meanwhile) {
+      slots_.template withhold<keep>(index);
+    } else {
+      slots_.template run<keep>(index);
+    }
+  }
+  /// Lets a result be taken, after all else that is done with it.
+  void announce(std::size_t index) noexcept {
+    if constexpr (is_taken_meanwhile) slots_.announce(index);
+  }
+  /// Takes the result of an earlier run. False where there is none.
+  bool restore(std::size_t index) noexcept {
+    const auto kept = facts().kept->find(index);
+    if (!kept) return false;
+    try {
+      reader bytes(*kept);
+      slots_.load(index, bytes);
+      bytes.finish();
+    } catch (...) {  // another version of the program wrote it: the task runs again
+      return false;
+    }
+    slots_.release(index);
+    if (observation* const seen = facts().observed) {
+      const auto now = observed_call::clock::now();
+      seen->report({.what = occurrence::kind::finished, .task = {.index = index, .worker = here.worker, .begin = now, .end = now}});
+    }
+    announce(index);
+    return true;
+  }
+  /// Adds a result to the call's journal.
+  void keep(std::size_t index) noexcept {
+    static thread_local writer bytes;
+    bytes.clear();
+    try {
+      slots_.save(index, bytes);
+    } catch (...) {
+      return facts().kept->fail("the result of a task cannot be written down");
+    }
+    facts().kept->append(index, bytes.bytes());
+  }
+  /// Calls `once(keep)`, which is one attempt, until it has no error or no further attempt is left; returns the last error. `keep` says
+  /// that the task must last. `discard()` takes away the result of a task that was late. `last` is what an observer shall know of the last
+  /// attempt; it is told of those before it right away if it is `near`.
+  template <class Once, class Discard>
+  std::exception_ptr run_attempts(std::size_t index, Once&& once, Discard&& discard, observed_task& last, bool near) noexcept {
+    observation* const seen = facts().observed;
+    attempt_watch* const watch = here.watch;
+    const int first = here.attempt;  // not 0 after attempts in workers that died
+    const bool lasts = slots_.lasts(index);
+    std::exception_ptr error;
+    for (bool keep = true; keep; ++here.attempt) {
+      keep = lasts && here.attempt < facts().retries;
+      if (seen != nullptr) {
+        last = {.index = index, .worker = here.worker, .attempt = here.attempt, .begin = observed_call::clock::now()};
+        last.end = last.begin;
+        if (near) seen->report({.what = occurrence::kind::started, .task = last});
+      }
+      if (watch != nullptr) watch->begin(here.attempt);
+      error = once(keep);
+      if (seen != nullptr) last.end = observed_call::clock::now();
+      if (watch != nullptr && watch->end()) {
+        if (error == nullptr) discard();
+        error = late(index);
+      }
+      if (error == nullptr || index >= limit()) break;
+      if (seen != nullptr && keep && near) {
+        last.error = error;
+        seen->report({.what = occurrence::kind::retried, .task = last});
+      }
+    }
+    here.attempt = first;
+    slots_.release(index);
+    return error;
+  }
+  void tell_dispatched(std::size_t first, std::size_t last) noexcept {
+    if (facts().observed == nullptr || first == last) return;
+    facts().observed->report({.what = occurrence::kind::dispatched, .task = {.index = first, .worker = here.worker}, .last = last});
+  }
+
+  /// What an observer shall know of a run in another process; comes home behind the result.
+  struct far_run {
+    std::int64_t begin;  // of the steady clock, which is the same for all processes
+    std::int64_t end;
+    std::int32_t worker;
+    std::int32_t first_attempt;
+    std::int32_t attempt;  // the last
+    std::int32_t unused;   // no byte shall be left to chance
+  };
+  static void write_run(const observed_task& task, int first_attempt, writer& bytes) {
+    const far_run run{.begin = task.begin.time_since_epoch().count(),
+                      .end = task.end.time_since_epoch().count(),
+                      .worker = task.worker,
+                      .first_attempt = first_attempt,
+                      .attempt = task.attempt,
+                      .unused = 0};
+    bytes.write(&run, sizeof run);
+  }
+  [[nodiscard]] far_run read_run(reader& bytes) const {
+    far_run run{};
+    bytes.read(&run, sizeof run);
+    if (run.worker < 0 || run.first_attempt < 0 || run.attempt < run.first_attempt || run.attempt > facts().retries || run.end < run.begin)
+      throw codec_error("the record of a task's run is no such record");
+    return run;
+  }
+  void tell_far_run(std::size_t index, const far_run& run, const std::exception_ptr& error) noexcept {
+    using clock = observed_call::clock;
+    observed_task task{.index = index,
+                       .worker = run.worker,
+                       .attempt = run.attempt,
+                       .begin = clock::time_point(clock::duration(run.begin)),
+                       .end = clock::time_point(clock::duration(run.end)),
+                       .error = error};
+    observed_task start = task;
+    start.end = start.begin;
+    start.error = nullptr;
+    // When an earlier attempt began, and of what it failed, was not sent.
+    for (start.attempt = run.first_attempt; start.attempt < task.attempt; ++start.attempt) {
+      facts().observed->report({.what = occurrence::kind::started, .task = start});
+      facts().observed->report({.what = occurrence::kind::retried, .task = start});
+    }
+    facts().observed->report({.what = occurrence::kind::started, .task = start});
+    facts().observed->report({.what = error != nullptr ? occurrence::kind::failed : occurrence::kind::finished, .task = task});
+  }
+  /// The worker that a task was lost with, -1 where nobody knows.
+  static int worker_of(const std::exception_ptr& cause) noexcept {
+    try {
+      std::rethrow_exception(cause);
+    } catch (const worker_lost& lost) {
+      return lost.worker();
+    } catch (...) {
+      return -1;
+    }
+  }
+
+  [[nodiscard]] std::exception_ptr late(std::size_t index) const noexcept {
+    try {
+      return std::make_exception_ptr(task_timeout(index, facts().timeout));
+    } catch (...) {  // no memory for its text
+      return std::current_exception();
     }
   }
   /// Results that are loaded get their room when the first one comes: pages that were touched before a fork are copied when they are
@@ -224,7 +512,9 @@ class slot_jobs final : public jobs {
 
   Slots& slots_;
   call_errors errors_;
+  std::atomic<bool> is_cancelled_{false};
   bool roomy_;
+  const bool is_watched_ = facts().is_watched();
 };
 
 /// The tasks of a range, beside their results.
@@ -243,13 +533,23 @@ class range_slots {
 
   [[nodiscard]] std::size_t ready() const noexcept { return input_.ready(); }
   [[nodiscard]] bool complete() const noexcept { return input_.complete(); }
+  [[nodiscard]] std::optional<std::size_t> size() const noexcept { return input_.size(); }
   bool read(std::size_t most) { return input_.read(most); }
   void make_room(std::size_t size) { results_.make_room(size); }
+  template <bool keep = false>
   void run(std::size_t index) {
-    results_.emplace(index, [&]() -> decltype(auto) { return kept(index); });
+    results_.emplace(index, [&]() -> decltype(auto) { return kept<keep>(index); });
   }
-  void execute(std::size_t index, writer& bytes) {
-    save_result<result>([&]() -> result { return input_.invoke(index); }, bytes);
+  void execute(std::size_t index, writer& bytes, bool keep = false) {
+    save_result<result>([&]() -> result { return keep ? input_.template invoke<true>(index) : input_.invoke(index); }, bytes);
+  }
+  [[nodiscard]] static constexpr bool lasts(std::size_t) noexcept { return Input::lasts; }
+  void release(std::size_t index) noexcept { input_.release(index); }
+  void discard(std::size_t index) noexcept { results_.discard(index); }
+  [[nodiscard]] bool holds(std::size_t index) noexcept { return results_.holds(index); }
+  /// Writes down the result of a task that has one, as `execute` does.
+  void save(std::size_t index, writer& bytes) {
+    save_result<result>([&]() -> decltype(auto) { return results_.value(index); }, bytes);
   }
   void load(std::size_t index, reader& bytes) {
     load_result<result>(bytes, [&]<class... Value>(Value&&... value) {
@@ -258,17 +558,20 @@ class range_slots {
       });
     });
   }
+  /// The type of the results, as the compiler spells it.
+  [[nodiscard]] static std::string result_name() { return type_name<result>(); }
   void keep_error(std::size_t index, std::exception_ptr error) { results_.emplace_error(index, std::move(error)); }
   [[nodiscard]] result_transport transport() const { return transport_of<result>(); }
 
   auto take() { return results_.take(ready()); }
 
  private:
+  template <bool keep>
   decltype(auto) kept(std::size_t index) {
     if constexpr (std::is_lvalue_reference_v<result>) {
-      return std::ref(input_.invoke(index));
+      return std::ref(input_.template invoke<keep>(index));
     } else {
-      return input_.invoke(index);
+      return input_.template invoke<keep>(index);
     }
   }
 

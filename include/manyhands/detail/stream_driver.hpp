@@ -37,9 +37,10 @@ class stream_driver {
 };
 
 /// Runs each task in the consumer's thread when its result is asked for.
-class stream_in_caller final : public stream_driver {
+template <class>
+class basic_stream_in_caller final : public stream_driver {
  public:
-  explicit stream_in_caller(jobs& work) noexcept : work_(work) {}
+  explicit basic_stream_in_caller(jobs& work) noexcept : work_(work) {}
 
   [[nodiscard]] bool is_eager() const noexcept override { return false; }
   [[nodiscard]] std::size_t batch() const noexcept override { return 1; }
@@ -55,11 +56,13 @@ class stream_in_caller final : public stream_driver {
   jobs& work_;
   bool first_time_ = true;
 };
+using stream_in_caller = basic_stream_in_caller<void>;
 
 /// Runs tasks on a team of threads: that of the call around, or one of its own.
-class stream_on_team final : public stream_driver, private stream_waker {
+template <class>
+class basic_stream_on_team final : public stream_driver, private stream_waker {
  public:
-  stream_on_team(jobs& work, const plan& how, stream_watch& watch, outside_helpers* outside) {
+  basic_stream_on_team(jobs& work, const plan& how, stream_watch& watch, outside_helpers* outside) {
     team_call* const outer = team::call_around();
     // Helpers of the crew are there when they are needed: the consumer is free for what it does with results, and for reading.
     if (outer == nullptr) own_.emplace(outside != nullptr ? how.workers - 1 : how.workers, outside);
@@ -93,11 +96,13 @@ class stream_on_team final : public stream_driver, private stream_waker {
   std::optional<team> own_;
   std::optional<team_call> call_;
 };
+using stream_on_team = basic_stream_on_team<void>;
 
 /// A part of a call's tasks, as if it were a call of its own: task 0 is the part's first one.
-class part_of_jobs final : public jobs {
+template <class>
+class basic_part_of_jobs final : public jobs {
  public:
-  part_of_jobs(jobs& whole, index_range tasks) noexcept : jobs(whole.facts()), whole_(whole), first_(tasks.first) {
+  basic_part_of_jobs(jobs& whole, index_range tasks) noexcept : jobs(whole.facts()), whole_(whole), first_(tasks.first) {
     publish(tasks.size(), true);
   }
 
@@ -138,11 +143,13 @@ class part_of_jobs final : public jobs {
   jobs& whole_;
   const std::size_t first_;
 };
+using part_of_jobs = basic_part_of_jobs<void>;
 
 /// Has a backend run all that was read, whenever a result is asked for that is not there.
-class stream_in_turns final : public stream_driver {
+template <class>
+class basic_stream_in_turns final : public stream_driver {
  public:
-  stream_in_turns(jobs& work, const plan& how, backend& who) : work_(work), how_(how), who_(who) {}
+  basic_stream_in_turns(jobs& work, const plan& how, backend& who) : work_(work), how_(how), who_(who) {}
 
   [[nodiscard]] std::size_t batch() const noexcept override { return pace_.size(); }
   void feed(bool) noexcept override {}
@@ -169,5 +176,6 @@ class stream_in_turns final : public stream_driver {
   backend& who_;
   adaptive_batch pace_{std::chrono::milliseconds(5)};
 };
+using stream_in_turns = basic_stream_in_turns<void>;
 
 }  // namespace manyhands::detail

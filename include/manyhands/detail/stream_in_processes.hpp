@@ -18,13 +18,14 @@ namespace manyhands::detail {
 
 /// Runs tasks in processes that are forked for them: whatever was read by then, and nobody works on, is shared by as many new workers as
 /// there are too few. A worker that finds nothing more to do ends.
-class stream_in_processes final : public stream_driver {
+template <class>
+class basic_stream_in_processes final : public stream_driver {
  public:
-  stream_in_processes(jobs& work, const plan& how, std::size_t result_size) : work_(work), how_(how), result_size_(result_size) {
+  basic_stream_in_processes(jobs& work, const plan& how, std::size_t result_size) : work_(work), how_(how), result_size_(result_size) {
     // Highest first: the lowest number is taken first, from the end.
     for (int number = how.workers; number > 0; --number) free_seats_.push_back(number - 1);
   }
-  ~stream_in_processes() override { close(); }
+  ~basic_stream_in_processes() override { close(); }
 
   [[nodiscard]] std::size_t batch() const noexcept override { return pace_.size(); }
   void feed(bool more) noexcept override {
@@ -165,5 +166,6 @@ class stream_in_processes final : public stream_driver {
   static constexpr std::chrono::nanoseconds batch_time = std::chrono::milliseconds(5);
   adaptive_batch pace_{batch_time};
 };
+using stream_in_processes = basic_stream_in_processes<void>;
 
 }  // namespace manyhands::detail

@@ -13,14 +13,17 @@
 #include <new>
 #include <optional>
 #include <ranges>
+#include <string>
 #include <type_traits>
 #include <utility>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/block_table.hpp>
 #include <manyhands/detail/input.hpp>
+#include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/stream_watch.hpp>
+#include <manyhands/detail/type_name.hpp>
 #include <manyhands/indexed.hpp>
 #include <manyhands/outcome.hpp>
 #include <manyhands/task.hpp>
@@ -57,6 +60,9 @@ class stream_slots {
   // As in `stored_input`: what stays where it is in the range is referred to, others are taken.
   static constexpr bool refers = std::is_lvalue_reference_v<element_type>;
   using task = std::conditional_t<refers, std::remove_reference_t<element_type>*, std::remove_reference_t<element_type>>;
+  // Whether a task can be run again, as in `indexed_input` and `stored_input`.
+  static constexpr bool tasks_last =
+      looks_up && !std::is_lvalue_reference_v<reference> ? made_anew<reference> : lasting_call<element_type>::possible;
 
  public:
   using element = typename stream_element<result, ordered>::type;
@@ -77,6 +83,14 @@ class stream_slots {
 
   [[nodiscard]] std::size_t ready() const noexcept { return ready_; }
   [[nodiscard]] bool complete() const noexcept { return false; }
+  /// How many tasks there are, where the range knows. To be asked before anything was read.
+  [[nodiscard]] std::optional<std::size_t> size() const {
+    if constexpr (std::ranges::sized_range<Range>) {
+      return static_cast<std::size_t>(std::ranges::size(range_));
+    } else {
+      return std::nullopt;
+    }
+  }
   void make_room(std::size_t) noexcept {}
   bool read(std::size_t most) {
     if constexpr (looks_up) {
@@ -117,8 +131,17 @@ class stream_slots {
 
   void run(std::size_t index) {
     block& in = blocks_[index / length];
-    run_in(in, index);
+    run_in<false>(in, index);
     arrived(in, index);
+    watch_.arrived(index, index + 1);
+  }
+  /// The same, but the consumer does not see the result before it was announced.
+  template <bool keep>
+  void withhold(std::size_t index) {
+    run_in<keep>(blocks_[index / length], index);
+  }
+  void announce(std::size_t index) noexcept {
+    arrived(blocks_[index / length], index);
     watch_.arrived(index, index + 1);
   }
   /// Tasks that take next to nothing: their results come together.
@@ -137,12 +160,34 @@ class stream_slots {
       } const last{*this, in, index};
       for (const std::size_t stop = std::min(end, (index / length + 1) * length); index != stop; ++index) {
         here.task = index;
-        run_in(in, index);
+        run_in<false>(in, index);
       }
     }
   }
-  void execute(std::size_t index, writer& bytes) {
-    save_result<result>([&]() -> result { return invoke(blocks_[index / length], index); }, bytes);
+  void execute(std::size_t index, writer& bytes, bool keep = false) {
+    block& in = blocks_[index / length];
+    save_result<result>([&]() -> result { return keep ? invoke<true>(in, index) : invoke<false>(in, index); }, bytes);
+  }
+  [[nodiscard]] static constexpr bool lasts(std::size_t) noexcept { return tasks_last; }
+  void release(std::size_t index) noexcept {
+    if constexpr (!looks_up) blocks_[index / length].tasks[index % length].reset();
+  }
+  /// Takes away a result that was not announced.
+  void discard(std::size_t index) noexcept { blocks_[index / length].at(index % length)->~element(); }
+  /// Writes such a result down, as `execute` does.
+  void save(std::size_t index, writer& bytes) {
+    save_result<result>(
+        [&]() -> decltype(auto) {
+          [[maybe_unused]] const element& there = *blocks_[index / length].at(index % length);
+          if constexpr (std::is_void_v<result>) {
+            return;
+          } else if constexpr (ordered) {
+            return (there);
+          } else {
+            return (there.value);
+          }
+        },
+        bytes);
   }
   void load(std::size_t index, reader& bytes) {
     block& in = blocks_[index / length];
@@ -152,8 +197,9 @@ class stream_slots {
       });
     });
     if constexpr (!looks_up) in.tasks[index % length].reset();
-    arrived(in, index);
   }
+  /// The type of the results, as the compiler spells it.
+  [[nodiscard]] static std::string result_name() { return type_name<result>(); }
   [[nodiscard]] result_transport transport() const { return transport_of<result>(); }
 
   // --- the consumer
@@ -253,20 +299,24 @@ class stream_slots {
   };
   struct no_arrivals {};
 
+  template <bool keep>
   void run_in(block& in, std::size_t index) {
     put(in, index, [&]() -> decltype(auto) {
       if constexpr (std::is_lvalue_reference_v<result>) {
-        return std::ref(invoke(in, index));
+        return std::ref(invoke<keep>(in, index));
       } else {
-        return invoke(in, index);
+        return invoke<keep>(in, index);
       }
     });
   }
+  template <bool keep>
   result invoke(block& in, std::size_t index) {
     if constexpr (looks_up) {
       return std::invoke(at_[static_cast<std::ranges::range_difference_t<Range>>(index)]);
     } else if constexpr (refers) {
       return std::invoke(*in.tasks[index % length].get());
+    } else if constexpr (keep && tasks_last) {
+      return lasting_call<element_type>::call(in.tasks[index % length].get());
     } else {
       struct finally {
         task_place& place;

@@ -25,7 +25,8 @@ class stream_waker {
 /// What a thread that sleeps waits for: one result, or any.
 ///
 /// To say that a result is there costs the worker one look where nobody waits: who goes to sleep pays for it with a barrier in all threads.
-class alignas(cache_line) stream_watch {
+template <class>
+class alignas(cache_line) basic_stream_watch {
  public:
   static constexpr std::size_t nothing = no_index;
   static constexpr std::size_t anything = no_index - 1;
@@ -41,6 +42,13 @@ class alignas(cache_line) stream_watch {
     }
     const std::size_t awaited = awaited_.load(std::memory_order_relaxed);
     if (awaited != nothing && ((awaited >= first && awaited < last) || (awaited == anything && first != last))) waker_->wake();
+  }
+
+  // --- anybody, once there is a waker
+
+  /// Wakes whoever waits, because something else has happened.
+  void interrupt() noexcept {
+    if (waker_ != nullptr) waker_->wake();
   }
 
   // --- the one that waits
@@ -59,5 +67,6 @@ class alignas(cache_line) stream_watch {
   const bool asymmetric_ = has_barrier_in_all_threads();
   stream_waker* waker_ = nullptr;  // set before the first worker comes
 };
+using stream_watch = basic_stream_watch<void>;
 
 }  // namespace manyhands::detail

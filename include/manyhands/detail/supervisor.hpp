@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -22,6 +22,7 @@ struct action {
     fetch,      ///< at most `most` tasks from the call; answer `fetched`
     give,       ///< range `number`, which is `tasks`, to worker `worker`
     take_back,  ///< `wanted` of what worker `worker` has not begun of range `number`, which is `tasks`; answer `took_back`
+    retire,     ///< dismiss worker `worker`, which has run enough and has nothing to do
     cut_short   ///< end worker `worker` if it runs a task that nobody wants any more; answer `doomed` if so
   };
 
@@ -31,6 +32,8 @@ struct action {
   index_range tasks = {};
   std::size_t most = 0;
   share wanted = share::half;
+  /// For `give`: how often the tasks were begun before.
+  int attempt = 0;
   /// For `take_back`: the tasks below it have their results.
   std::size_t done = 0;
   /// For `take_back`: the worker is at this range, or begins it next.
@@ -40,14 +43,20 @@ struct action {
 /// The life of a call's workers: who is started, who gets which tasks, what is left to do when one dies, and when to give up.
 ///
 /// Told of events, it says what to do. It calls nothing, waits for nothing and knows no clock. Workers are numbered from 0.
-class supervisor {
+template <class>
+class basic_supervisor {
  public:
   /// Deaths in a row outside of any task, and deaths without one task completed, after which a call is given up.
   static constexpr int most_deaths_outside = 8;
   static constexpr int most_deaths_without_progress = 64;
 
-  supervisor(int workers, batch_size batch, std::size_t tasks)
-      : workers_(static_cast<std::size_t>(workers)), batch_(batch), unfetched_(tasks) {}
+  /// `retries` is how often a task is begun again whose worker died; after `tasks_per_worker`, if it is not 0, a worker is replaced.
+  basic_supervisor(int workers, batch_size batch, std::size_t tasks, int retries = 0, std::size_t tasks_per_worker = 0)
+      : workers_(static_cast<std::size_t>(workers)),
+        batch_(batch),
+        retries_(retries),
+        quota_(tasks_per_worker != 0 ? tasks_per_worker : no_index),
+        unfetched_(tasks) {}
 
   // --- events
 
@@ -91,28 +100,43 @@ class supervisor {
     at(number).tried = tasks.empty();
     if (tasks.empty()) return;
     at(number).given.shorten(range_number, tasks.first);
-    todo_.push_front(tasks);
+    at(number).got -= tasks.size();
+    todo_.insert(todo_.begin(), tasks);
   }
   /// No task at or above `index` shall start any more, and what becomes of those that run is of no interest.
   void limited(std::size_t index) noexcept { limit_ = std::min(limit_, index); }
   /// The worker is about to die by its caller's hand.
   void doomed(int number) noexcept { at(number).life = state::doomed; }
-  /// The worker is gone. Returns the task that it took with it, if any; all its others will be run by somebody else.
+  /// The worker has left the call, or is about to: another will not take its place unless nobody is left.
+  void spared(int number) noexcept {
+    worker& who = at(number);
+    who.spared = true;
+    who.life = who.life == state::absent ? state::given_up : state::doomed;
+  }
+  /// The worker is gone. Returns the task that it took with it, if any; all its others will be run by somebody else, and so will this one
+  /// where it has another attempt.
   [[nodiscard]] std::optional<std::size_t> died(int number, last_sign sign) {
     worker& who = at(number);
     const std::optional<std::size_t> culprit = who.given.culprit(sign, limit_);
     if (culprit) who.given.complete(1, limit_);
     // What it had overwritten were results, too. Task by task, the one that did it can spoil few others when it runs again.
     if (sign.what == last_sign::kind::corrupt) pace_ = fresh_pace();
-    if (sign.what != last_sign::kind::ended) {
-      ++deaths_without_progress_;
+    const bool again = culprit && has_another_attempt(*culprit, sign);
+    // To end a late task is our own doing, and attempts are bounded by their number.
+    if (sign.what != last_sign::kind::ended && !(sign.what == last_sign::kind::late && culprit)) {
+      if (!again) ++deaths_without_progress_;
       deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
     }
     while (!who.given.ranges().empty()) {
-      if (const index_range rest = who.given.drop_newest(limit_)) todo_.push_front(rest);
+      if (const index_range rest = who.given.drop_newest(limit_)) todo_.insert(todo_.begin(), rest);
     }
+    const state after = who.spared ? state::given_up : state::absent;
     who = {};
-    return culprit;
+    who.life = after;
+    if (!again) return culprit;
+    // Alone, and after those that have not had their turn.
+    todo_.push_back({*culprit, *culprit + 1});
+    return std::nullopt;
   }
 
   // --- what to do
@@ -126,6 +150,7 @@ class supervisor {
       begun_ = true;
       return action{.what = action::kind::start};
     }
+    if (const auto retire = retire_one()) return retire;
     if (const auto feed = feed_those_with(0)) return feed;
     if (const auto start = start_another()) return start;
     if (const auto feed = feed_those_with(1)) return feed;
@@ -155,7 +180,7 @@ class supervisor {
   /// True where a worker has nothing to do and, where nothing more is to be fetched, there will be nothing for it unless another one dies.
   [[nodiscard]] bool can_spare(int number) const noexcept {
     const worker& who = at(number);
-    return who.life == state::ready && who.given.ranges().empty() && todo_.empty() &&
+    return (who.life == state::ready || who.life == state::absent) && who.given.ranges().empty() && todo_.empty() &&
            !any([](const worker& each) { return each.given.unfinished() > 1; });
   }
   /// True while there is a worker that can be given tasks.
@@ -170,12 +195,14 @@ class supervisor {
     absent,    ///< has no process
     starting,  ///< has one, which has not said yet that it can run tasks
     ready,     ///< runs tasks, or waits for them
-    doomed,    ///< was killed and is not gone yet
-    given_up   ///< could not be started
+    doomed,    ///< was killed or has retired, and is not gone yet
+    given_up   ///< could not be started, or was spared
   };
   struct worker {
     state life = state::absent;
-    bool tried = false;  // what can be tried once between two looks around was tried
+    bool tried = false;   // what can be tried once between two looks around was tried
+    bool spared = false;  // the call does without it
+    std::size_t got = 0;  // tasks that it was given and that were not taken back
     assignment given = {};
   };
 
@@ -185,6 +212,16 @@ class supervisor {
   template <class Test>
   [[nodiscard]] bool any(Test&& test) const {
     return std::any_of(workers_.begin(), workers_.end(), test);
+  }
+
+  /// Counts the attempts at a task that died with its worker, and not more than there can have been, whatever the worker says.
+  [[nodiscard]] bool has_another_attempt(std::size_t task, last_sign sign) {
+    if (retries_ == 0) return false;
+    int& begun = attempts_[task];
+    if (sign.what != last_sign::kind::corrupt) begun = std::clamp(sign.attempt, begun, retries_);
+    if (++begun <= retries_) return true;
+    attempts_.erase(task);
+    return false;
   }
 
   static adaptive_batch fresh_pace() noexcept { return adaptive_batch(std::chrono::microseconds(700)); }
@@ -198,7 +235,7 @@ class supervisor {
   [[nodiscard]] std::optional<action> feed_those_with(std::size_t ranges) {
     for (const state life : {state::ready, state::starting}) {
       for (std::size_t number = 0; number < workers_.size(); ++number) {
-        if (workers_[number].life != life || workers_[number].given.ranges().size() != ranges) continue;
+        if (workers_[number].life != life || workers_[number].given.ranges().size() != ranges || workers_[number].got >= quota_) continue;
         if (!todo_.empty()) return give(static_cast<int>(number));
         if (is_dry()) return std::nullopt;
         return action{.what = action::kind::fetch, .most = batch_now()};
@@ -211,9 +248,25 @@ class supervisor {
     index_range tasks = source;
     // What comes back from a worker may be much, and is shared out again; batches of a fixed size stay together.
     if (batch_.is_automatic() && tasks.size() > pace_.size()) tasks.last = tasks.first + pace_.size();
+    tasks.last = tasks.first + std::min(tasks.size(), quota_ - at(number).got);
+    at(number).got += tasks.size();
     source.first = tasks.last;
-    if (source.empty()) todo_.pop_front();
-    return {.what = action::kind::give, .worker = number, .number = at(number).given.add(tasks), .tasks = tasks};
+    if (source.empty()) todo_.erase(todo_.begin());
+    const auto begun = attempts_.find(tasks.first);  // no other task is with one that was begun before
+    return {.what = action::kind::give,
+            .worker = number,
+            .number = at(number).given.add(tasks),
+            .tasks = tasks,
+            .attempt = begun != attempts_.end() ? begun->second : 0};
+  }
+  [[nodiscard]] std::optional<action> retire_one() {
+    for (std::size_t number = 0; number < workers_.size(); ++number) {
+      worker& who = workers_[number];
+      if (who.life != state::ready || who.got < quota_ || !who.given.ranges().empty()) continue;
+      who.life = state::doomed;
+      return action{.what = action::kind::retire, .worker = static_cast<int>(number)};
+    }
+    return std::nullopt;
   }
   [[nodiscard]] std::optional<action> start_another() {
     if (todo_.empty() && is_dry()) return std::nullopt;
@@ -224,7 +277,7 @@ class supervisor {
     if (todo_.empty()) return action{.what = action::kind::fetch, .most = batch_now()};
     return action{.what = action::kind::start, .worker = static_cast<int>(found - workers_.begin())};
   }
-  [[nodiscard]] std::vector<worker>::const_iterator find(state life) const noexcept {
+  [[nodiscard]] typename std::vector<worker>::const_iterator find(state life) const noexcept {
     return std::find_if(workers_.begin(), workers_.end(), [life](const worker& each) { return each.life == life; });
   }
 
@@ -232,7 +285,11 @@ class supervisor {
   /// them.
   [[nodiscard]] std::optional<action> take_from_the_busy() const {
     // Not for one that has not waited yet: two that are about to begin would take one task from each other for ever.
-    if (!any([](const worker& each) { return each.life == state::ready && each.given.ranges().empty(); })) return std::nullopt;
+    // One that has retired may be replaced for it.
+    const auto has_time = [this](const worker& each) {
+      return (each.life == state::ready && each.given.ranges().empty()) || (each.life == state::absent && quota_ != no_index);
+    };
+    if (!any(has_time)) return std::nullopt;
     std::optional<action> best;
     std::size_t most = 0;
     for (std::size_t number = 0; number < workers_.size(); ++number) {
@@ -274,16 +331,20 @@ class supervisor {
 
   std::vector<worker> workers_;
   batch_size batch_;
+  int retries_;
+  std::size_t quota_;                    // the most tasks that one worker is given
+  std::map<std::size_t, int> attempts_;  // how often tasks were begun that have died with a worker
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();
   work_done timed_ = {};
-  std::deque<index_range> todo_;  // fetched or taken back, and nobody's
-  std::size_t fetched_ = 0;       // the tasks below it were fetched
-  bool dry_ = false;              // the call had no more tasks to hand out
+  std::vector<index_range> todo_;  // fetched or taken back, and nobody's
+  std::size_t fetched_ = 0;        // the tasks below it were fetched
+  bool dry_ = false;               // the call had no more tasks to hand out
   bool begun_ = false;
   std::size_t limit_ = no_index;
   int deaths_outside_ = 0;
   int deaths_without_progress_ = 0;
 };
+using supervisor = basic_supervisor<void>;
 
 }  // namespace manyhands::detail

@@ -47,9 +47,10 @@ class stream_goal {
 /// a task of its call, so nothing can deadlock, whatever the depth.
 ///
 /// The `lock` that functions take is the crew's: held when they are called and when they return, and not while a task runs.
-class team final : public employer {
+template <class>
+class basic_team final : public employer {
  public:
-  explicit team(int helpers, outside_helpers* outside = nullptr) : employer(helpers, outside) {}
+  explicit basic_team(int helpers, outside_helpers* outside = nullptr) : employer(helpers, outside) {}
 
   using employer::can_rely_on_helpers;
 
@@ -443,8 +444,10 @@ class team final : public employer {
   std::optional<std::condition_variable> changed_;  // none until somebody sleeps: most calls are short
   int sleeping_ = 0;                                // threads that wait for `changed_`
 };
+using team = basic_team<void>;
 
-inline team_call::team_call(team& its_team, team_call* outer, jobs& tasks, const plan& options) noexcept
+template <class Unused>
+basic_team_call<Unused>::basic_team_call(team& its_team, basic_team_call* outer, jobs& tasks, const plan& options) noexcept
     : squad(its_team),
       parent(outer),
       work(tasks),
@@ -455,9 +458,13 @@ inline team_call::team_call(team& its_team, team_call* outer, jobs& tasks, const
       most_seats_(places(tasks, options)),
       threads_(caller_works ? 1 : 0) {}
 
-inline void team_call::make_known() noexcept { squad.publish(*this); }
+template <class Unused>
+void basic_team_call<Unused>::make_known() noexcept {
+  squad.publish(*this);
+}
 
-inline void team_call::report(index_range finished, std::size_t next_batch) noexcept {
+template <class Unused>
+void basic_team_call<Unused>::report(index_range finished, std::size_t next_batch) noexcept {
   const std::lock_guard lock(crew::get().mutex());
   try {
     window->finished(finished.first, finished.last);
@@ -468,21 +475,23 @@ inline void team_call::report(index_range finished, std::size_t next_batch) noex
   squad.tell_sleepers();
 }
 
-inline void team_call::tell_of_the_end() noexcept {
+template <class Unused>
+void basic_team_call<Unused>::tell_of_the_end() noexcept {
   const std::lock_guard lock(crew::get().mutex());
   squad.tell_sleepers();
 }
 
 /// Has helpers awake for a team that is about to come.
-class expected_team {
+template <class>
+class basic_expected_team {
  public:
-  explicit expected_team(int helpers) noexcept : helpers_(helpers) {
+  explicit basic_expected_team(int helpers) noexcept : helpers_(helpers) {
     const std::lock_guard lock(crew_.mutex());
     crew_.expect(helpers_);
   }
-  expected_team(const expected_team&) = delete;
-  expected_team& operator=(const expected_team&) = delete;
-  ~expected_team() {
+  basic_expected_team(const basic_expected_team&) = delete;
+  basic_expected_team& operator=(const basic_expected_team&) = delete;
+  ~basic_expected_team() {
     const std::lock_guard lock(crew_.mutex());
     crew_.expect_no_more(helpers_);
   }
@@ -491,9 +500,11 @@ class expected_team {
   crew& crew_ = crew::get();
   const int helpers_;
 };
+using expected_team = basic_expected_team<void>;
 
 /// Runs a call on the team of the call around it, or on one of its own with so many helpers.
-inline void run_on_team(jobs& work, const plan& how, int helpers, outside_helpers* outside = nullptr) {
+template <class = void>
+void run_on_team(jobs& work, const plan& how, int helpers, outside_helpers* outside = nullptr) {
   if (team_call* const outer = team::call_around(); outer != nullptr) {
     team_call call(outer->squad, outer, work, how);
     outer->squad.run(call);

@@ -19,13 +19,16 @@
 
 namespace manyhands::detail {
 
-class team;
+template <class>
+class basic_team;
+using team = basic_team<void>;
 
 /// One call that threads work on, in the frame of its caller.
 ///
 /// Where all tasks are known, each worker gets a part of them far from the others', and takes of the others' when it has done its own. Else
 /// they take batches in order. `mutex` is the crew's. It guards everything but what is constant, the ranges, and the choosing of a seat.
-class team_call final : public quiet_call {
+template <class>
+class basic_team_call final : public quiet_call {
  public:
   using clock = splittable_range::clock;
 
@@ -43,15 +46,15 @@ class team_call final : public quiet_call {
 
   /// Something that a thread can do.
   struct chance {
-    team_call* call = nullptr;  // null: nothing
-    bool later = false;         // there will be something if a batch goes on for long
+    basic_team_call* call = nullptr;  // null: nothing
+    bool later = false;               // there will be something if a batch goes on for long
   };
 
   /// `options` lives as long as the call.
-  inline team_call(team& its_team, team_call* outer, jobs& tasks, const plan& options) noexcept;
+  inline basic_team_call(team& its_team, basic_team_call* outer, jobs& tasks, const plan& options) noexcept;
 
   team& squad;
-  team_call* const parent;
+  basic_team_call* const parent;
   jobs& work;
   const plan& how;
   /// Whether the caller is one of the workers, all the time. Else it reads input for as many helpers: only an outermost call of the crew's
@@ -70,8 +73,8 @@ class team_call final : public quiet_call {
 
   inline void make_known() noexcept override;
 
-  [[nodiscard]] bool is_below(const team_call* other) const noexcept {
-    for (const team_call* above = parent; above != nullptr; above = above->parent) {
+  [[nodiscard]] bool is_below(const basic_team_call* other) const noexcept {
+    for (const basic_team_call* above = parent; above != nullptr; above = above->parent) {
       if (above == other) return true;
     }
     return false;
@@ -80,8 +83,8 @@ class team_call final : public quiet_call {
   /// How many workers can be used at all.
   [[nodiscard]] std::size_t seats() const noexcept { return most_seats_; }
   /// Whether the calling thread may work here. One that works in `above` already counts there and further up.
-  [[nodiscard]] bool has_room(const team_call* above) noexcept {
-    for (const team_call* at = this; at != above; at = at->parent) {
+  [[nodiscard]] bool has_room(const basic_team_call* above) noexcept {
+    for (const basic_team_call* at = this; at != above; at = at->parent) {
       if (at->threads_ >= at->how.workers) return false;
     }
     return free_seat(above == this) != nullptr;
@@ -143,19 +146,19 @@ class team_call final : public quiet_call {
     bool first_time;  // the thread was not here before
   };
   /// Takes a seat for the calling thread, for which there is room.
-  sitting sit_down(const team_call* above) noexcept {
+  sitting sit_down(const basic_team_call* above) noexcept {
     seat& mine = *free_seat(above == this);
     const auto me = std::this_thread::get_id();
     const bool first_time = std::exchange(mine.owner, me) != me;
-    for (team_call* at = this; at != above; at = at->parent) ++at->threads_;
+    for (basic_team_call* at = this; at != above; at = at->parent) ++at->threads_;
     mine.taken = true;
     // Nobody shall wait for one that is busy with the initializer and has no task yet.
     mine.choosing.store(!(binds && first_time), std::memory_order_relaxed);
     return {mine, first_time};
   }
-  void stand_up(seat& mine, const team_call* above) noexcept {
+  void stand_up(seat& mine, const basic_team_call* above) noexcept {
     mine.taken = false;
-    for (team_call* at = this; at != above; at = at->parent) --at->threads_;
+    for (basic_team_call* at = this; at != above; at = at->parent) --at->threads_;
   }
 
   // --- without the mutex, by the worker on that seat
@@ -205,7 +208,7 @@ class team_call final : public quiet_call {
   /// Whether helpers can find it.
   bool known = false;
   /// Of all calls that helpers can find, the one that was made before.
-  team_call* older = nullptr;
+  basic_team_call* older = nullptr;
 
  private:
   // A batch is meant to last so long where it has to be read first: a reader that was waited for and woken has taken as long.
@@ -326,5 +329,6 @@ class team_call final : public quiet_call {
   std::atomic<std::size_t> seats_{1};
   int threads_;  // that work in this call or in calls nested in it
 };
+using team_call = basic_team_call<void>;
 
 }  // namespace manyhands::detail

@@ -4,12 +4,15 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/results.hpp>
+#include <manyhands/detail/type_name.hpp>
 #include <manyhands/outcome.hpp>
 
 namespace manyhands::detail {
@@ -42,23 +45,33 @@ class tuple_slots {
 
   [[nodiscard]] std::size_t ready() const noexcept { return sizeof...(Tasks); }
   [[nodiscard]] bool complete() const noexcept { return true; }
+  [[nodiscard]] std::optional<std::size_t> size() const noexcept { return sizeof...(Tasks); }
   bool read(std::size_t) noexcept { return false; }
   void make_room(std::size_t) noexcept {}
+  template <bool keep = false>
   void run(std::size_t index) {
     visit(index, [this]<std::size_t at>(std::integral_constant<std::size_t, at>) {
       auto& place = std::get<at>(results_);
       if constexpr (std::is_void_v<result<at>>) {
-        invoke<at>();
+        invoke<at, keep>();
         place.emplace();
       } else {
-        place.emplace(invoke<at>());
+        place.emplace(invoke<at, keep>());
       }
     });
   }
-  void execute(std::size_t index, writer& bytes) {
+  void execute(std::size_t index, writer& bytes, bool keep = false) {
     visit(index, [&]<std::size_t at>(std::integral_constant<std::size_t, at>) {
-      save_result<result<at>>([this]() -> result<at> { return invoke<at>(); }, bytes);
+      save_result<result<at>>([&]() -> result<at> { return keep ? invoke<at, true>() : invoke<at, false>(); }, bytes);
     });
+  }
+  /// Whether the task can be run with `keep`, and again.
+  [[nodiscard]] static bool lasts(std::size_t index) noexcept {
+    return std::array<bool, sizeof...(Tasks)>{lasting_call<Tasks>::possible...}[index];
+  }
+  void release(std::size_t) noexcept {}
+  void discard(std::size_t index) noexcept {
+    visit(index, [this]<std::size_t at>(std::integral_constant<std::size_t, at>) { std::get<at>(results_).reset(); });
   }
   void load(std::size_t index, reader& bytes) {
     visit(index, [&]<std::size_t at>(std::integral_constant<std::size_t, at>) {
@@ -66,6 +79,13 @@ class tuple_slots {
                               [this]<class... Value>(Value&&... value) { std::get<at>(results_).emplace(std::forward<Value>(value)...); });
     });
   }
+  void save(std::size_t index, writer& bytes) {
+    visit(index, [&]<std::size_t at>(std::integral_constant<std::size_t, at>) {
+      save_result<result<at>>(
+          [&]() -> const auto& { return *std::get<at>(results_); }, bytes);
+    });
+  }
+  [[nodiscard]] static std::string result_name() { return type_name<std::tuple<result_of_task<Tasks>...>>(); }
   /// Possible if every task's is. Of a fixed size only if it is the same for all.
   [[nodiscard]] result_transport transport() const {
     result_transport all;
@@ -85,9 +105,14 @@ class tuple_slots {
   }
 
  private:
-  template <std::size_t at>
+  template <std::size_t at, bool keep>
   decltype(auto) invoke() {
-    return std::invoke(std::get<at>(std::move(tasks_)));
+    using own = std::tuple_element_t<at, std::tuple<lasting_call<Tasks>...>>;
+    if constexpr (keep && own::possible) {
+      return own::call(std::get<at>(tasks_));
+    } else {
+      return std::invoke(std::get<at>(std::move(tasks_)));
+    }
   }
   template <class Action>
   void visit(std::size_t index, Action&& action) {

@@ -41,7 +41,8 @@ struct frame_header {
 
 /// Tells the bytes of a frame from those that a later task of the worker has put in their place by mistake. Only of frames that are small
 /// enough to lie in the ring for long: large ones are read as they come, and that would take noticeably longer.
-[[nodiscard]] inline std::uint64_t digest_of(std::span<const std::byte> bytes) noexcept {
+template <class = void>
+[[nodiscard]] std::uint64_t digest_of(std::span<const std::byte> bytes) noexcept {
   constexpr std::size_t largest = std::size_t{64} << 10;
   if (bytes.size() > largest) return 0;
   std::uint64_t digest = 0x9e3779b97f4a7c15u;
@@ -64,10 +65,11 @@ struct ring_positions {
 };
 
 /// The writing end of a ring. What it wrote counts once the last byte of the frame is published: a writer that dies before leaves no frame.
-class frame_writer {
+template <class>
+class basic_frame_writer {
  public:
   /// `bytes` is the ring; its size is a power of two.
-  frame_writer(ring_positions& positions, std::span<std::byte> bytes) noexcept : positions_(positions), ring_(bytes) {}
+  basic_frame_writer(ring_positions& positions, std::span<std::byte> bytes) noexcept : positions_(positions), ring_(bytes) {}
 
   /// Writes one frame. Calls `wait_for_room(word, seen)` while the ring is full: it shall return soon after `word` is no longer `seen`.
   template <class Wait>
@@ -113,9 +115,11 @@ class frame_writer {
   std::uint64_t head_ = 0;  // as seen last: the reader's line is looked at only where the ring seems to fill
   std::uint64_t tail_ = 0;
 };
+using frame_writer = basic_frame_writer<void>;
 
 /// The reading end of a ring, whose writer is not trusted: it may have overwritten anything, the positions, too.
-class frame_reader {
+template <class>
+class basic_frame_reader {
  public:
   enum class state : std::uint8_t {
     empty,   ///< nothing more for now
@@ -123,8 +127,8 @@ class frame_reader {
     corrupt  ///< the writer lost its mind: nothing more can be read
   };
 
-  frame_reader() = default;
-  frame_reader(ring_positions& positions, std::span<const std::byte> bytes) noexcept : positions_(&positions), ring_(bytes) {}
+  basic_frame_reader() = default;
+  basic_frame_reader(ring_positions& positions, std::span<const std::byte> bytes) noexcept : positions_(&positions), ring_(bytes) {}
 
   /// Reads on to the end of the next frame. `accept(header)` is asked once its header is there, before anything of its bytes is kept.
   /// `wake` is called when there is room again.
@@ -161,6 +165,8 @@ class frame_reader {
   [[nodiscard]] bool is_lost() const noexcept { return lost_; }
   /// Whether the reader's position is still what it has written. With another one the writer may wait for room that is there.
   [[nodiscard]] bool is_intact() const noexcept { return positions_->head.load(std::memory_order_relaxed) == released_; }
+  /// How many bytes were read so far.
+  [[nodiscard]] std::uint64_t bytes_read() const noexcept { return head_; }
   /// True while the writer has published what was not read.
   [[nodiscard]] bool has_news() const noexcept { return positions_->tail.load(std::memory_order_acquire) != head_; }
 
@@ -232,5 +238,6 @@ class frame_reader {
   frame_header header_;
   std::vector<std::byte> payload_;
 };
+using frame_reader = basic_frame_reader<void>;
 
 }  // namespace manyhands::detail

@@ -22,16 +22,17 @@ enum class share : std::uint8_t {
 ///
 /// The worker may write rubbish anywhere in it: the caller believes nothing that its own records do not allow. The two sides share no lock,
 /// so the worker may die between any two instructions.
-class worker_board {
+template <class>
+class basic_worker_board {
  public:
   /// Ranges that may be posted and not be finished: the one that runs, and one so that the worker need not wait for its caller.
   static constexpr std::uint32_t places = 2;
   /// The most tasks in a range.
   static constexpr std::size_t most_tasks = 0x7fffffff;
 
-  worker_board() = default;
-  worker_board(const worker_board&) = delete;
-  worker_board& operator=(const worker_board&) = delete;
+  basic_worker_board() = default;
+  basic_worker_board(const basic_worker_board&) = delete;
+  basic_worker_board& operator=(const basic_worker_board&) = delete;
 
   // --- the caller
 
@@ -40,10 +41,11 @@ class worker_board {
     gate_.store(1, std::memory_order_release);
     wake_worker();
   }
-  /// Posts range number `number`, counted from 0. Number `number - places` must be finished.
-  void post(std::uint32_t number, index_range tasks) noexcept {
+  /// Posts range number `number`, counted from 0, of tasks that were begun so often before. Number `number - places` must be finished.
+  void post(std::uint32_t number, index_range tasks, int attempt = 0) noexcept {
     place& where = places_[number % places];
     where.first.store(tasks.first, std::memory_order_relaxed);
+    where.attempt.store(attempt, std::memory_order_relaxed);
     where.span.store(pack(0, static_cast<std::uint32_t>(tasks.size())), std::memory_order_relaxed);
     posted_.store(number + 1, std::memory_order_release);
     wake_worker();
@@ -97,6 +99,14 @@ class worker_board {
     const std::uint64_t phase = phase_.load(std::memory_order_acquire);
     return (phase & 1) != 0 ? static_cast<std::size_t>(phase >> 1) : no_index;
   }
+  /// Which attempt at its task the worker says it has begun last.
+  [[nodiscard]] int attempt() const noexcept { return attempt_.load(std::memory_order_relaxed); }
+  /// When the worker says that it began the attempt which it is at, in nanoseconds of the steady clock. 0: it is at none, or has no clock.
+  [[nodiscard]] std::uint64_t began() const noexcept { return began_.load(std::memory_order_acquire); }
+  /// Lets the worker do nothing more after the attempt that it began then. False where it is through with it: then nothing has happened.
+  [[nodiscard]] bool condemn(std::uint64_t attempt_began) noexcept {
+    return began_.compare_exchange_strong(attempt_began, condemned, std::memory_order_acq_rel);
+  }
   /// True while the worker has nothing left to do but to write out what it printed.
   [[nodiscard]] bool is_leaving() const noexcept { return leaving_.load(std::memory_order_acquire) == yes; }
   /// True once it has done that, too.
@@ -121,6 +131,10 @@ class worker_board {
     const std::size_t first = where.first.load(std::memory_order_relaxed);
     return {first, first + end(where.span.load(std::memory_order_relaxed))};
   }
+  /// Which attempt at its tasks it is.
+  [[nodiscard]] int attempt(std::uint32_t number) const noexcept {
+    return places_[number % places].attempt.load(std::memory_order_relaxed);
+  }
   /// Begins the task `begun` places behind the first of range `number`. False where that is behind the end.
   [[nodiscard]] bool claim(std::uint32_t number, std::uint32_t begun_before) noexcept {
     std::atomic<std::uint64_t>& span = places_[number % places].span;
@@ -136,6 +150,13 @@ class worker_board {
   // One word for both: killed between two, a worker would be blamed for a task that it has not begun.
   void begin_task(std::size_t index) noexcept { phase_.store(static_cast<std::uint64_t>(index) << 1 | 1, std::memory_order_relaxed); }
   void end_task(std::size_t index) noexcept { phase_.store(static_cast<std::uint64_t>(index + 1) << 1, std::memory_order_release); }
+  /// Begins an attempt at the task that was begun; at time 0 where nobody wants to know when.
+  void begin_attempt(int number, std::uint64_t now) noexcept {
+    attempt_.store(number, std::memory_order_relaxed);
+    if (now != 0) began_.store(now, std::memory_order_release);
+  }
+  /// Ends an attempt that began at some time. False where the caller has condemned the worker for it.
+  [[nodiscard]] bool end_attempt() noexcept { return began_.exchange(0, std::memory_order_acq_rel) != condemned; }
   void finish_range(std::uint32_t number, std::uint64_t elapsed) noexcept {
     places_[number % places].elapsed.store(elapsed, std::memory_order_relaxed);
     finished_.store(number + 1, std::memory_order_release);
@@ -154,11 +175,13 @@ class worker_board {
  private:
   // Not 1: a worker that overwrites its board at random shall not seem to have said it.
   static constexpr std::uint64_t yes = 0x6d616e7968616e64;
+  static constexpr std::uint64_t condemned = ~std::uint64_t{0};
 
   struct alignas(cache_line) place {
     std::atomic<std::uint64_t> first{0};
     std::atomic<std::uint64_t> span{0};  // tasks begun, and the end, counted from `first`: in one word, so that both sides can change it
     std::atomic<std::uint64_t> elapsed{0};
+    std::atomic<int> attempt{0};
   };
 
   static constexpr std::uint64_t pack(std::uint32_t begun_tasks, std::uint32_t end_tasks) noexcept {
@@ -192,6 +215,8 @@ class worker_board {
   alignas(cache_line) std::atomic<std::uint32_t> sleeping_{0};
   // Written by the worker.
   alignas(cache_line) std::atomic<std::uint64_t> phase_{0};  // a task's index, doubled; odd while it runs
+  std::atomic<std::uint64_t> began_{0};                      // condemned: the caller ends the worker for what it is at
+  std::atomic<int> attempt_{0};
   std::atomic<std::uint32_t> finished_{0};
   std::atomic<std::uint64_t> ready_{0};
   std::atomic<std::uint64_t> leaving_{0};
@@ -200,5 +225,6 @@ class worker_board {
 
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 };
+using worker_board = basic_worker_board<void>;
 
 }  // namespace manyhands::detail

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -14,22 +15,27 @@
 #include <manyhands/detail/worker_board.hpp>
 #include <manyhands/detail/worker_process.hpp>
 #include <manyhands/exception_codec.hpp>
+#include <manyhands/this_task.hpp>
 
 namespace manyhands::detail {
 
 /// The far side of a call: takes ranges from its board, runs their tasks, and leaves the results where the caller finds them.
 ///
 /// Runs tasks in the order in which they were given, and leaves each result before it begins the next task: the caller relies on both.
-class worker_loop {
+template <class>
+class basic_worker_loop {
  public:
+  basic_worker_loop(const basic_worker_loop&) = delete;
+  basic_worker_loop& operator=(const basic_worker_loop&) = delete;
   /// `places` may have size 0: then all results travel as frames.
-  worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
-              const process_mark& mark) noexcept
-      : work_(work), number_(number), board_(board), results_(results), places_(places), bell_(bell), mark_(mark) {}
+  basic_worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
+                    const process_mark& mark) noexcept
+      : work_(work), number_(number), board_(board), results_(results), places_(places), bell_(bell), mark_(mark), watch_(*this) {}
 
   /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error.
   void run() noexcept {
     worker_scope scope(work_, number_);
+    if (work_.facts().is_watched()) here.watch = &watch_;
     end_if_copy();
     if (const std::exception_ptr cause = work_.aborted()) {
       bytes_.clear();
@@ -47,10 +53,36 @@ class worker_loop {
  private:
   using clock = std::chrono::steady_clock;
 
+  /// Lets the caller see each attempt.
+  class watch final : public attempt_watch {
+   public:
+    explicit watch(basic_worker_loop& owner) noexcept : owner_(owner) {}
+
+    void begin(int attempt) noexcept override {
+      const bool timed = owner_.work_.facts().timeout.count() != 0;
+      if (timed) began_ = clock::now();
+      owner_.board_.begin_attempt(attempt, timed ? static_cast<std::uint64_t>(began_.time_since_epoch() / std::chrono::nanoseconds(1)) : 0);
+    }
+    [[nodiscard]] bool end() noexcept override {
+      const std::chrono::nanoseconds limit = owner_.work_.facts().timeout;
+      if (limit.count() == 0) return false;
+      owner_.end_if_copy();
+      const bool late = clock::now() - began_ >= limit;
+      // The caller has begun to end us, and means this task: what came after it would be done twice.
+      if (!owner_.board_.end_attempt()) end_worker(0);
+      return late;
+    }
+
+   private:
+    basic_worker_loop& owner_;
+    clock::time_point began_;
+  };
+
   void run_range(std::uint32_t number) noexcept {
     index_range tasks = board_.range(number);
     // A task of ours may have overwritten it. The caller will miss the results and end us.
     if (tasks.last > work_.known() || tasks.first > tasks.last) tasks = {};
+    here.attempt = std::clamp(board_.attempt(number), 0, work_.facts().retries);
     const clock::time_point start = clock::now();
     std::uint32_t begun = 0;
     // Its own failures a worker knows before its caller does.
@@ -104,7 +136,9 @@ class worker_loop {
   const direct_results& places_;
   const doorbell& bell_;
   const process_mark& mark_;
+  watch watch_;
   writer bytes_;
 };
+using worker_loop = basic_worker_loop<void>;
 
 }  // namespace manyhands::detail

@@ -1,15 +1,19 @@
 #pragma once
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <streambuf>
@@ -17,6 +21,8 @@
 #include <ext/stdio_sync_filebuf.h>
 #endif
 
+#include <manyhands/config.hpp>
+#include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/hwloc.hpp>
 #include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/detail/os.hpp>
@@ -50,7 +56,8 @@ void flush_stream(std::basic_ostream<Char>& stream, streams which) {
 }
 
 /// Writes out what waits in the standard streams. Leaves out a stream that another thread holds, which may never let go of it.
-inline void flush_standard_streams(streams which = streams::own) noexcept {
+template <class = void>
+void flush_standard_streams(streams which = streams::own) noexcept {
   if (which == streams::own && ::ftrylockfile(stderr) == 0) {
     std::fflush(stderr);
     ::funlockfile(stderr);
@@ -69,8 +76,30 @@ inline void flush_standard_streams(streams which = streams::own) noexcept {
 }
 
 /// The same for what tasks usually print with, at next to no cost where they have printed nothing.
-inline void flush_if_written() noexcept {
+template <class = void>
+void flush_if_written() noexcept {
   if (::__fpending(stdout) != 0) flush_standard_streams();
+}
+
+/// The signals whose handlers are a sanitizer's, which reports crashes better than we do. Found where its runtime is a library of its own,
+/// as g++ links it: else it cannot be told from the program.
+[[nodiscard]] inline sigset_t signals_of_sanitizer() noexcept {
+  sigset_t found;
+  ::sigemptyset(&found);
+  if constexpr (MANYHANDS_ASAN != 0 || MANYHANDS_TSAN != 0) {
+    const auto home_of = [](void* address) {
+      Dl_info info{};
+      return ::dladdr(address, &info) != 0 ? info.dli_fbase : nullptr;
+    };
+    void* const runtime = ::dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace");
+    if (runtime == nullptr || home_of(runtime) == home_of(reinterpret_cast<void*>(&signals_of_sanitizer))) return found;
+    for (int signal = 1; signal < NSIG; ++signal) {
+      struct sigaction action {};
+      if (::sigaction(signal, nullptr, &action) != 0 || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) continue;
+      if (home_of(reinterpret_cast<void*>(action.sa_handler)) == home_of(runtime)) ::sigaddset(&found, signal);
+    }
+  }
+  return found;
 }
 
 /// What a worker needs to know of its parent. Made before the fork: looking symbols up after it might wait for a lock forever.
@@ -83,19 +112,24 @@ struct parent_facts {
   // Made before the fork, too: to make one asks for the global locale.
   mutable empty_buffer<char> no_input = {};
   mutable empty_buffer<wchar_t> no_wide_input = {};
+  /// Their handlers stay.
+  sigset_t kept = signals_of_sanitizer();
+  /// A worker's crash can be told.
+  bool crash_handler_is_warm = (crash_handler::warm_up(), true);
   /// The calling thread leaves no threads of libgomp behind.
   bool openmp_rests = (inner_pools::refresh(), inner_pools::rest());
 };
 
 /// Turns a freshly forked process, with all signals blocked, into a worker. `mask` is the signal mask of the thread that forked it.
-inline void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
+template <class = void>
+void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const pid_t now = ::getppid();
   if (now != parent.pid && now != 0) ::_exit(0);  // it died before the line above; 0 is a parent in another pid namespace
 
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
-    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    if (::sigaction(signal, nullptr, &action) != 0 || ::sigismember(&parent.kept, signal) == 1) continue;
     const bool ignored = (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
     const bool handled = (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
     if (handled || (ignored && signal == SIGCHLD)) ::signal(signal, SIG_DFL);
@@ -140,6 +174,22 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
   ::pthread_sigmask(SIG_SETMASK, &own, nullptr);
 }
 
+/// Lets this process allocate so many bytes more than it has: beyond that allocations fail. Nothing happens where the system does not tell
+/// how much it has.
+inline void limit_memory(std::size_t bytes) noexcept {
+  const descriptor status(::open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  std::array<char, 4096> text{};
+  if (!status || ::pread(status.get(), text.data(), text.size() - 1, 0) <= 0) return;
+  // What RLIMIT_DATA counts. Not RLIMIT_AS: that also counts memory that is shared, and what is only reserved.
+  const char* const found = std::strstr(text.data(), "\nVmData:");
+  if (found == nullptr) return;
+  const rlim_t now = std::strtoull(found + std::strlen("\nVmData:"), nullptr, 10) * 1024;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_DATA, &limit) != 0 || bytes >= RLIM_INFINITY - now) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_cur, now + bytes);
+  ::setrlimit(RLIMIT_DATA, &limit);
+}
+
 /// Ends a worker: what it printed is written, and no destructor of a static object and no exit handler of the program is run.
 [[noreturn]] inline void end_worker(int code) noexcept {
   flush_standard_streams();
@@ -148,8 +198,8 @@ inline void become_worker(const parent_facts& parent, const sigset_t& mask) noex
   ::_exit(code);
 }
 
-/// Makes `exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in the worker itself
-/// and not in copies of it.
+/// Makes `exit()` and `quick_exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in
+/// the worker itself and not in copies of it.
 class exit_guard {
  public:
   using listener = void (*)(void* data, int code) noexcept;
@@ -159,6 +209,10 @@ class exit_guard {
 #if defined(__GLIBC__)
     // Runs before whatever the program registered, and unlike an atexit() handler it learns the code.
     ::on_exit([](int code, void* self) { static_cast<exit_guard*>(self)->leave(code); }, this);
+    own = this;
+    // It gives these the code, too, behind an argument that is null; their type does not say so.
+    void (*const quickly)(void*, int) = [](void*, int code) { own->leave(code); };
+    std::at_quick_exit(reinterpret_cast<void (*)()>(quickly));
 #endif
   }
   exit_guard(const exit_guard&) = delete;
@@ -170,6 +224,7 @@ class exit_guard {
     end_worker(code);
   }
 
+  static inline exit_guard* own = nullptr;
   const process_mark& mark_;
   listener tell_;
   void* data_;

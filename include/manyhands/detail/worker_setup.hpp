@@ -23,7 +23,8 @@ namespace manyhands::detail {
 /// Where nobody says it, the workers of an outermost call share the processors, and nested calls go by what the call around them decided:
 /// on threads they use the same workers, and in a worker process they share what the process has. A call that runs in its caller alone
 /// changes nothing.
-[[nodiscard]] inline inner_threads select_inner_threads(const options& own, const selection& chosen) {
+template <class = void>
+[[nodiscard]] inner_threads select_inner_threads(const options& own, const selection& chosen) {
   const std::optional<int> asked = own.inner_max_num_threads ? own.inner_max_num_threads : scoped().inner_max_num_threads;
   const inner_threads outside = here.call != nullptr ? here.call->inner : inner_threads{};
   if (!asked && outside.most == 0 && chosen.workers == 1) return {};
@@ -39,13 +40,15 @@ namespace manyhands::detail {
 }
 
 /// Where the workers of the call around this one are bound; null where they are not, or it is the process that is.
-[[nodiscard]] inline const pinning* pinning_around() noexcept {
+template <class = void>
+[[nodiscard]] const pinning* pinning_around() noexcept {
   return here.call != nullptr && here.call->where != place::process ? here.call->pins : nullptr;
 }
 
 /// Decides where the workers of a call that is made here are bound: to cores or nodes that the calling thread may use now. Empty where
 /// they are not. A scope's wish holds for outermost calls alone, whose workers are the nested calls', too.
-[[nodiscard]] inline std::optional<pinning> select_pinning(const options& own) {
+template <class = void>
+[[nodiscard]] std::optional<pinning> select_pinning(const options& own) {
   const std::optional<pin> wish = own.pin || here.call != nullptr ? own.pin : scoped().pin;
   if (wish.value_or(pin::none) == pin::none) return std::nullopt;
   std::optional<pinning> made(std::in_place);
