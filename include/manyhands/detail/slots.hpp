@@ -258,12 +258,14 @@ class slot_jobs final : public jobs {
   // To claim a task takes about a nanosecond, and keeps the compiler from making vector instructions of several. Where so many in a row
   // have taken next to nothing, each of them claimed, the following ones are claimed a strip at a time: should one of those be long after
   // all, the rest of its strip waits for it, and then they are claimed singly again.
-  static constexpr std::size_t first_trial = 16384;
+  static constexpr bool has_strips = requires(Slots & slots, std::size_t& index) { slots.run_strip(index, index); };
+  // Where to leave a result by itself takes longer than an empty task, fewer tell, and need not be quite so short.
+  static constexpr std::size_t first_trial = has_strips ? 1024 : 16384;
   static constexpr std::size_t next_trial = 1024;
   static constexpr std::size_t strip = 32;
   // So many tasks are timed together then. Not too strictly: now and then the system wants the processor for a moment.
   static constexpr std::size_t stretch = 128 * strip;
-  static constexpr std::chrono::nanoseconds next_to_nothing{2};
+  static constexpr std::chrono::nanoseconds next_to_nothing{has_strips ? 8 : 2};
   static constexpr std::chrono::nanoseconds more_than_expected{16};
 
   /// Runs tasks from `index` on. True after so many in which they took next to nothing, false when no more are to be run here.
