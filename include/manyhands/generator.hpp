@@ -267,6 +267,11 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
 ///
 /// The destructor lets no further task begin, and returns when none runs any more. Worker processes that run one are killed.
 ///
+/// Options hold as in other calls: `timeout` and `retries` for each task, `stop` until the last result was taken; then `cancelled` is
+/// thrown after the results that were there. Observers are told of the call's begin when it is made, and of its end when the range is at
+/// its end or destroyed: without an error where it was left early. What an earlier run has left in the `checkpoint` is given without
+/// running those tasks again. Where an observer or the journal has failed, `observer_error` comes after the last result.
+///
 /// On threads, `n_jobs` helpers run the tasks. Inside a task, and on an executor of the program's own, the consuming thread is one of the
 /// workers while it waits for a result: it cannot deadlock there. A generator that was made inside a task ends with the call that the task
 /// is of: what is left of it then throws `error`. With one worker, and on the backend "sequential", a task is read and runs in the
@@ -275,8 +280,8 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
 /// On processes any closure works, as in other calls: workers are forked by the consuming thread, in its calls, for the tasks that were
 /// read by then, as many as there are too few, and inherit these. So an element that was read after a fork costs one more, and batches
 /// should last longer than that, some tenths of a millisecond: automatic ones grow to 5 ms, or to eight times as long as a fork takes.
-/// While the consumer does something else, workers go on with what they have been given, and no more are forked. The thread that forked
-/// them must live on until they are done: the system ends them with it.
+/// While the consumer does something else, workers go on with what they have been given, no more are forked, and none is ended because its
+/// task is late or the call was stopped. The thread that forked them must live on until they are done: the system ends them with it.
 ///
 /// May be moved at any time, and used by one thread at a time.
 template <class Element>

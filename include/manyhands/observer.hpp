@@ -114,7 +114,7 @@ class observer {
     static_cast<void>(call);
     static_cast<void>(worker);
   }
-  /// No task runs any more. `error` is what the call throws, null if it returns its results.
+  /// No task runs any more. `error` is what the call throws, null if it returns its results, or is a generator that was left early.
   virtual void call_ended(const observed_call& call, std::exception_ptr error) {
     static_cast<void>(call);
     static_cast<void>(error);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <ranges>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -80,6 +81,55 @@ TEST_CASE("a strip of tasks leaves what it has done before one that throws") {
   REQUIRE(index == 1500);
   for (int i = 0; i < 1500; ++i) REQUIRE(taken(slots) == i);
   REQUIRE_FALSE(slots.has_next());
+}
+
+TEST_CASE("a result that is withheld can be written down or taken away, and is there once it was announced") {
+  const auto token = std::make_shared<int>(0);
+  auto tasks = std::views::iota(0, 5) | std::views::filter([](int) { return true; }) | std::views::transform([&](int i) {
+                 return delayed([](std::shared_ptr<int> t, int n) { return std::pair(t, n); })(token, i);
+               });
+  stream_slots<decltype(tasks), true> slots(tasks);
+  static_cast<void>(slots.read(2));
+  REQUIRE(slots.lasts(0));
+  const long before = token.use_count();
+  slots.withhold<true>(0);
+  REQUIRE_FALSE(slots.has_next());
+  REQUIRE(token.use_count() == before + 1);
+  slots.discard(0);
+  REQUIRE(token.use_count() == before);
+  // Its task has lasted.
+  slots.withhold<false>(0);
+  REQUIRE(token.use_count() == before);
+  slots.announce(0);
+  REQUIRE(taken(slots).first == token);
+}
+
+TEST_CASE("a withheld result is written as it is read, in order and out of order") {
+  const auto go = []<bool ordered>() {
+    auto tasks = std::views::iota(0, 5) | delayed([](int i) { return std::to_string(i * 1000); });
+    stream_slots<decltype(tasks), ordered> slots(tasks);
+    REQUIRE(slots.size() == 5);
+    static_cast<void>(slots.read(5));
+    slots.template withhold<false>(0);
+    manyhands::writer bytes;
+    slots.save(0, bytes);
+    slots.announce(0);
+    static_cast<void>(taken(slots));
+    slots.template withhold<false>(1);
+    slots.save(1, bytes = {});
+    manyhands::reader from(bytes.bytes());
+    slots.load(2, from);
+    slots.announce(1);
+    slots.announce(2);
+    static_cast<void>(taken(slots));
+    if constexpr (ordered) {
+      REQUIRE(taken(slots) == "1000");
+    } else {
+      REQUIRE(taken(slots).value == "1000");
+    }
+  };
+  go.operator()<true>();
+  go.operator()<false>();
 }
 
 TEST_CASE("results and tasks that nobody took end with the slots, each once") {

@@ -40,6 +40,17 @@ TEST_CASE("only what is waited for wakes") {
   REQUIRE(woken.count == 3);
 }
 
+TEST_CASE("an interruption wakes, whatever is waited for") {
+  stream_watch watch;
+  watch.interrupt();  // nobody can wait yet
+  counter woken;
+  watch.woken_by(woken);
+  watch.interrupt();
+  watch.expect(5);
+  watch.interrupt();
+  REQUIRE(woken.count == 2);
+}
+
 TEST_CASE("a result that comes while somebody goes to sleep is seen, or wakes") {
   for (std::size_t round = 0; round < 2000; ++round) {
     counter woken;

@@ -501,3 +501,33 @@ TEST_CASE("a worker that has run enough does not keep others' tasks from being t
   }
   CHECK(std::count(call.settled.begin(), call.settled.end(), 1) == 5);
 }
+
+TEST_CASE("a worker that is spared is not replaced while another one lives or can be started again") {
+  for (const std::size_t quota : {std::size_t{0}, std::size_t{1}}) {
+    CAPTURE(quota);
+    fake_call call(2, 1, 2, 1, quota);
+    call.settle_down();
+    call.become_ready(0);
+    call.become_ready(1);
+    REQUIRE(call.begin(0) == 0u);
+    REQUIRE(call.begin(1) == 1u);
+    CHECK_FALSE(call.supervisor.can_spare(0));
+    call.finish(0);
+    static_cast<void>(call.begin(0));
+    call.settle_down();  // with a quota it has retired by now
+    REQUIRE(call.supervisor.can_spare(0));
+    call.supervisor.spared(0);
+    CHECK_FALSE(call.supervisor.can_spare(0));
+    if (quota == 0) static_cast<void>(call.kill(0, last_sign::kind::ended));
+    CHECK(call.settle_down().empty());
+    // Its task has another attempt: in its own place.
+    CHECK(call.kill(1) == std::nullopt);
+    const auto actions = call.settle_down();
+    REQUIRE(count(actions, kind::start) == 1);
+    CHECK(actions.front().worker == 1);
+    call.become_ready(1);
+    REQUIRE(call.begin(1) == 1u);
+    call.finish(1);
+    CHECK(call.supervisor.is_finished());
+  }
+}
