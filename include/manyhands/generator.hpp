@@ -134,7 +134,7 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
         slots_.watch().interrupt();
       });
     }
-    read_ahead();
+    if (driver_->is_eager()) read_ahead(call_.how.read_ahead);
   }
   void drive(backend& who, [[maybe_unused]] std::size_t result_size) {
     const plan& how = call_.how;
@@ -189,9 +189,11 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
     return this->at_ != nullptr;
   }
 
-  /// Reads as far ahead as the call permits, but no more than a batch where there is a result to give.
-  void read_ahead() {
-    const std::size_t enough = call_.how.read_ahead == no_index ? no_index : batch();
+  /// Reads as far ahead as the call permits, but no more than so many batches where there is a result to give.
+  void read_ahead(std::size_t batches = 1) {
+    const std::size_t size = batch();
+    const bool all = call_.how.read_ahead == no_index || batches > no_index / size;
+    const std::size_t enough = all ? no_index : batches * size;
     bool fed = true;
     for (std::size_t read = 0; !work_->complete() && !work_->stopped() && (read < enough || !slots_.has_next());) {
       const std::size_t room = free_places();

@@ -307,11 +307,17 @@ TEST_CASE("observers of a generator are told of its begin at once, and of its en
     }
     CHECK(watch->ended == 1);
     {
-      auto results = par.generator_unordered(std::views::iota(0) | delayed([](int i) { return i; }));
-      static_cast<void>(results.begin());
-      CHECK(watch->begun == 2);
-      CHECK(watch->ended == 1);
-      watch->ended = 0;
+      const auto other = std::make_shared<counter>();
+      {
+        auto results = Parallel({.n_jobs = n_jobs, .backend = backend, .observer = other})
+                           .generator_unordered(std::views::iota(0) | delayed([](int i) { return i; }));
+        static_cast<void>(results.begin());
+        CHECK(other->begun == 1);
+        CHECK(other->ended == 0);
+      }
+      CHECK(other->ended == 1);
+      CHECK(other->ended_badly == 0);
+      CHECK(other->sane);
     }
     CHECK(watch->ended == 1);
     CHECK(watch->ended_badly == 0);
