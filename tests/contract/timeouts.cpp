@@ -1,18 +1,22 @@
 #include <manyhands.hpp>
 
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <numeric>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <manyhands/config.hpp>
@@ -54,6 +58,40 @@ std::string told_by(const manyhands::outcome<R>& result) {
   }
   return "nothing";
 }
+
+/// A task that stops its worker process when it has run and its object ends.
+class stops_at_its_end {
+ public:
+  stops_at_its_end(int number, pid_t program) : number_(number), program_(program) {}
+  stops_at_its_end(stops_at_its_end&& other) noexcept : number_(other.number_), program_(std::exchange(other.program_, 0)) {}
+  stops_at_its_end& operator=(stops_at_its_end&&) = delete;
+  ~stops_at_its_end() {
+    if (number_ == 5 && program_ != 0 && ::getpid() != program_) ::kill(::getpid(), SIGSTOP);
+  }
+  int operator()() const { return number_; }
+
+ private:
+  int number_;
+  pid_t program_;
+};
+
+/// Gives ten of them, which then belong to the call.
+struct ten_that_stop {
+  struct iterator {
+    using value_type = stops_at_its_end;
+    using difference_type = std::ptrdiff_t;
+    value_type operator*() const { return {at, ::getpid()}; }
+    iterator& operator++() {
+      ++at;
+      return *this;
+    }
+    void operator++(int) { ++at; }
+    bool operator==(std::default_sentinel_t) const { return at == 10; }
+    int at = 0;
+  };
+  iterator begin() const { return {}; }
+  std::default_sentinel_t end() const { return {}; }
+};
 
 /// Runs tasks 0 to 39, of which task 17 does `misdeed` for too long, and looks at all others: each ran once and has its result.
 void only_the_late_one_fails(std::function<void()> misdeed, manyhands::batch_size batch = manyhands::automatic) {
@@ -386,6 +424,14 @@ TEST_CASE("with a timeout, a worker that is stopped between two tasks is replace
     }
     CHECK(late <= 1);
   }
+}
+
+TEST_CASE("with a timeout, a worker that is stopped while it ends a task is replaced, too") {
+  const manyhands_test::leak_check leaks;
+  // With a retry its object ends after the attempt, without one before: so both happens.
+  const auto all = Parallel({.n_jobs = 2, .backend = "processes", .timeout = 200ms, .retries = 1}).outcomes(ten_that_stop());
+  REQUIRE(all.size() == 10);
+  for (std::size_t i = 0; i < 10; ++i) CHECK(told_by(all[i]) == (i == 5 ? "task 5, 200 ms" : "nothing"));
 }
 
 TEST_CASE("a timeout of one task holds up no other") {
