@@ -368,7 +368,7 @@ TEST_CASE("late tasks break no pool, and every worker is replaced") {
                                   if (i != 71) dawdle();
                                 }));
   for (std::size_t i = 0; i < 71; ++i) CHECK(told_by(all[i]) == "task " + std::to_string(i) + ", 10 ms");
-  CHECK(initialized[0] > 71);
+  CHECK(initialized[0] >= 71);  // the last one may have been run by a worker that was late after it
 }
 
 TEST_CASE("an error, a crash and a timeout each use one attempt") {
