@@ -116,6 +116,4 @@ class basic_watchers {
 };
 using watchers = basic_watchers<void>;
 
-using watchers = basic_watchers<void>;
-
 }  // namespace manyhands::detail
