@@ -67,7 +67,7 @@ std::optional<worker_lost> loss_by(const std::function<void()>& misdeed, std::fu
 }
 
 /// Where in the backtrace a function is met, its length where it is not.
-std::size_t place_of(const std::string& function, const worker_lost& lost) {
+[[maybe_unused]] std::size_t place_of(const std::string& function, const worker_lost& lost) {
   const auto& frames = lost.backtrace();
   return static_cast<std::size_t>(
       std::find_if(frames.begin(), frames.end(), [&](const auto& frame) { return frame.find(function) != std::string::npos; }) -

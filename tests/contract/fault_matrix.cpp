@@ -308,6 +308,7 @@ TEST_CASE("a worker that is killed while it is idle costs nothing") {
   const auto results = on_processes(2, 1).outcomes(numbers(2) | delayed([&](int i) {
                                                      const auto index = static_cast<std::size_t>(i);
                                                      // Not both in one worker: it would be killed for the task that waits.
+                                                     if (i == 1) wait_until([&] { return pids[0] != 0; });
                                                      pids[index] = ::getpid();
                                                      if (i == 0) wait_until([&] { return pids[0] == 0; });
                                                      return i + 7;
@@ -367,6 +368,7 @@ TEST_CASE("a worker that is stopped while it is idle does not keep the call from
     pids[0] = 0;
   });
   CHECK(on_processes(2, 1)(numbers(2) | delayed([&](int i) {
+                             if (i == 1) wait_until([&] { return pids[0] != 0; });
                              pids[static_cast<std::size_t>(i)] = ::getpid();
                              if (i == 0) wait_until([&] { return pids[0] == 0; });
                              return i;

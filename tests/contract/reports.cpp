@@ -140,9 +140,9 @@ TEST_CASE("calls at the same time with the same path leave one whole trace and o
   const temporary_folder folder;
   const Parallel par({.n_jobs = 2, .trace = folder / "trace.json", .report = folder / "report.html"});
   std::vector<std::thread> callers;
-  for (int caller = 0; caller < 4; ++caller) {
+  for (int caller = 0; caller < 3; ++caller) {
     callers.emplace_back([&] {
-      for (int call = 0; call < 10; ++call) static_cast<void>(par(std::views::iota(0, 50) | delayed(twice)));
+      for (int call = 0; call < 5; ++call) static_cast<void>(par(std::views::iota(0, 50) | delayed(twice)));
     });
   }
   for (auto& caller : callers) caller.join();

@@ -1,18 +1,22 @@
 #include <manyhands.hpp>
 
+#include <sys/types.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <functional>
+#include <iterator>
 #include <list>
 #include <numeric>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <manyhands/config.hpp>
@@ -55,12 +59,46 @@ std::string told_by(const manyhands::outcome<R>& result) {
   return "nothing";
 }
 
+/// A task that stops its worker process when it has run and its object ends.
+class stops_at_its_end {
+ public:
+  stops_at_its_end(int number, pid_t program) : number_(number), program_(program) {}
+  stops_at_its_end(stops_at_its_end&& other) noexcept : number_(other.number_), program_(std::exchange(other.program_, 0)) {}
+  stops_at_its_end& operator=(stops_at_its_end&&) = delete;
+  ~stops_at_its_end() {
+    if (number_ == 5 && program_ != 0 && ::getpid() != program_) ::kill(::getpid(), SIGSTOP);
+  }
+  int operator()() const { return number_; }
+
+ private:
+  int number_;
+  pid_t program_;
+};
+
+/// Gives ten of them, which then belong to the call.
+struct ten_that_stop {
+  struct iterator {
+    using value_type = stops_at_its_end;
+    using difference_type = std::ptrdiff_t;
+    value_type operator*() const { return {at, ::getpid()}; }
+    iterator& operator++() {
+      ++at;
+      return *this;
+    }
+    void operator++(int) { ++at; }
+    bool operator==(std::default_sentinel_t) const { return at == 10; }
+    int at = 0;
+  };
+  iterator begin() const { return {}; }
+  std::default_sentinel_t end() const { return {}; }
+};
+
 /// Runs tasks 0 to 39, of which task 17 does `misdeed` for too long, and looks at all others: each ran once and has its result.
 void only_the_late_one_fails(std::function<void()> misdeed, manyhands::batch_size batch = manyhands::automatic) {
   const manyhands_test::leak_check leaks;
   constexpr int count = 40;
   const shared_array<std::atomic<int>> runs(count);
-  const Parallel par({.n_jobs = 2, .backend = "processes", .batch_size = batch, .timeout = 300ms});
+  const Parallel par({.n_jobs = 2, .backend = "processes", .batch_size = batch, .timeout = 600ms});
   const auto all = par.outcomes(numbers(count) | delayed([&](int i) {
                                   ++runs[static_cast<std::size_t>(i)];
                                   if (i == 17) misdeed();
@@ -69,7 +107,7 @@ void only_the_late_one_fails(std::function<void()> misdeed, manyhands::batch_siz
   for (int i = 0; i < count; ++i) {
     const auto index = static_cast<std::size_t>(i);
     CHECK(runs[index] == 1);
-    CHECK(told_by(all[index]) == (i == 17 ? "task 17, 300 ms" : "nothing"));
+    CHECK(told_by(all[index]) == (i == 17 ? "task 17, 600 ms" : "nothing"));
     CHECK(all[index].value_or(i * i) == i * i);
   }
 }
@@ -105,14 +143,14 @@ TEST_CASE("a plain call throws the timeout, and says which task and how long it 
   const std::string backend = GENERATE(from_range(all_backends()));
   const int n_jobs = GENERATE(1, 2);
   CAPTURE(backend, n_jobs);
-  const Parallel par({.n_jobs = n_jobs, .backend = backend, .timeout = 100ms});
+  const Parallel par({.n_jobs = n_jobs, .backend = backend, .timeout = 400ms});
   const auto work = delayed([](int i) {
     if (i == 3) dawdle();
     return i;
   });
   CHECK_THROWS_AS(par(numbers(6) | work), task_timeout);
-  CHECK_THROWS_WITH(par(numbers(6) | work), "task 3 ran longer than its timeout of 100 ms");
-  CHECK_THROWS_WITH(par([] { return 1; }, [] { dawdle(); }), "task 1 ran longer than its timeout of 100 ms");
+  CHECK_THROWS_WITH(par(numbers(6) | work), "task 3 ran longer than its timeout of 400 ms");
+  CHECK_THROWS_WITH(par([] { return 1; }, [] { dawdle(); }), "task 1 ran longer than its timeout of 400 ms");
 }
 
 TEST_CASE("a call with a timeout that no task reaches is a call like any other") {
@@ -136,7 +174,7 @@ TEST_CASE("every attempt has a clock of its own, on every backend") {
   CAPTURE(backend, n_jobs);
   const shared_array<std::atomic<int>> runs(6);
   const auto healed =
-      Parallel({.n_jobs = n_jobs, .backend = backend, .timeout = 200ms, .retries = 2})(numbers(6) | delayed([&](int i) {
+      Parallel({.n_jobs = n_jobs, .backend = backend, .timeout = 500ms, .retries = 2})(numbers(6) | delayed([&](int i) {
                                                                                          ++runs[static_cast<std::size_t>(i)];
                                                                                          if (i == 4 && this_task::attempt() < 2) dawdle();
                                                                                          return this_task::attempt();
@@ -161,12 +199,12 @@ TEST_CASE("a task that is late at every attempt has used them all, on every back
   CAPTURE(backend);
   const shared_array<std::atomic<int>> runs(8);
   const auto all =
-      Parallel({.n_jobs = 2, .backend = backend, .timeout = 100ms, .retries = 2}).outcomes(numbers(8) | delayed([&](int i) {
+      Parallel({.n_jobs = 2, .backend = backend, .timeout = 400ms, .retries = 2}).outcomes(numbers(8) | delayed([&](int i) {
                                                                                              ++runs[static_cast<std::size_t>(i)];
                                                                                              if (i == 5) dawdle();
                                                                                            }));
   for (std::size_t i = 0; i < 8; ++i) {
-    CHECK(told_by(all[i]) == (i == 5 ? "task 5, 100 ms" : "nothing"));
+    CHECK(told_by(all[i]) == (i == 5 ? "task 5, 400 ms" : "nothing"));
     CHECK(runs[i] == (i == 5 ? 3 : 1));
   }
 }
@@ -234,7 +272,7 @@ TEST_CASE("tasks of a nested call are asked to stop when the task around it is")
   CAPTURE(backend, own_timeout);
   std::atomic<int> stopped = 0;
   const auto all =
-      Parallel({.n_jobs = 2, .backend = backend, .timeout = 100ms}).outcomes(numbers(2) | delayed([&](int i) {
+      Parallel({.n_jobs = 2, .backend = backend, .timeout = 400ms}).outcomes(numbers(2) | delayed([&](int i) {
                                                                                if (i == 0) return;
                                                                                const auto inner = delayed([&](int) {
                                                                                  dawdle();
@@ -247,7 +285,7 @@ TEST_CASE("tasks of a nested call are asked to stop when the task around it is")
                                                                                }
                                                                              }));
   CHECK(told_by(all[0]) == "nothing");
-  CHECK(told_by(all[1]) == "task 1, 100 ms");
+  CHECK(told_by(all[1]) == "task 1, 400 ms");
   CHECK(stopped == 3);
 }
 
@@ -330,20 +368,20 @@ TEST_CASE("late tasks break no pool, and every worker is replaced") {
                                   if (i != 71) dawdle();
                                 }));
   for (std::size_t i = 0; i < 71; ++i) CHECK(told_by(all[i]) == "task " + std::to_string(i) + ", 10 ms");
-  CHECK(initialized[0] > 71);
+  CHECK(initialized[0] >= 71);  // the last one may have been run by a worker that was late after it
 }
 
 TEST_CASE("an error, a crash and a timeout each use one attempt") {
   const manyhands_test::leak_check leaks;
   const shared_array<std::atomic<int>> runs(12);
-  const Parallel par({.n_jobs = 2, .backend = "processes", .timeout = 200ms, .retries = 4});
+  const Parallel par({.n_jobs = 2, .backend = "processes", .timeout = 500ms, .retries = 4});
   const auto results = par(numbers(12) | delayed([&](int i) {
                              ++runs[static_cast<std::size_t>(i)];
                              if (i != 5) return this_task::attempt();
                              if (this_task::attempt() == 0) dawdle();
                              if (this_task::attempt() == 1) throw std::out_of_range("one");
                              if (this_task::attempt() == 2) ::_exit(2);
-                             if (this_task::attempt() == 3) nap(250);
+                             if (this_task::attempt() == 3) nap(600);
                              return this_task::attempt();
                            }));
   CHECK(results[5] == 4);
@@ -386,6 +424,14 @@ TEST_CASE("with a timeout, a worker that is stopped between two tasks is replace
     }
     CHECK(late <= 1);
   }
+}
+
+TEST_CASE("with a timeout, a worker that is stopped while it ends a task is replaced, too") {
+  const manyhands_test::leak_check leaks;
+  // With a retry its object ends after the attempt, without one before: so both happens.
+  const auto all = Parallel({.n_jobs = 2, .backend = "processes", .timeout = 200ms, .retries = 1}).outcomes(ten_that_stop());
+  REQUIRE(all.size() == 10);
+  for (std::size_t i = 0; i < 10; ++i) CHECK(told_by(all[i]) == (i == 5 ? "task 5, 200 ms" : "nothing"));
 }
 
 TEST_CASE("a timeout of one task holds up no other") {

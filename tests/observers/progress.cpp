@@ -117,7 +117,8 @@ TEST_CASE("times and rates are short") {
 TEST_CASE("a line says what is done, what is left, and how fast") {
   CHECK(progress_line({.description = "resizing", .tasks = 200, .done = 100, .elapsed = 10}, 70, false) ==
         "resizing:  50% |###########............| 100/200 [00:10<00:10, 10.0/s]");
-  CHECK(progress_line({.tasks = 200, .done = 0, .elapsed = 0}, 60, false) == "  0% |................................| 0/200 [00:00<?, ?/s]");
+  CHECK(progress_line({.tasks = 200, .done = 0, .elapsed = 0}, 60, false) ==
+        "  0% |................................| 0/200 [00:00<?, ?/s]");
   CHECK(progress_line({.tasks = 2, .done = 2, .failed = 1, .elapsed = 4}, 60, false) ==
         "100% |###################| 2/2 [00:04, 2.00 s each] 1 failed");
   CHECK(progress_line({.description = "reading", .done = 7, .elapsed = 1}, 60, false) == "reading: 7 [00:01, 7.0/s]");

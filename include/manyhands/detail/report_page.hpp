@@ -539,7 +539,7 @@ class basic_report_page {
       ".ends{display:flex;justify-content:space-between;font-size:12.5px;color:var(--dim);margin-top:3px}"
       "dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(110px,1fr));gap:8px 16px;margin:14px 0 0}"
       "dt{font-size:12.5px;color:var(--dim)}dd{margin:0;font-weight:600;white-space:nowrap}"
-      ".scroll{overflow:auto;max-height:430px}table{border-collapse:collapse;width:100%;font-size:14px}"
+      ".scroll{overflow:auto;max-height:690px}table{border-collapse:collapse;width:100%;font-size:14px}"
       "th{position:sticky;top:0;background:var(--card);font-weight:500;font-size:12.5px;color:var(--dim);border-bottom:1px solid "
       "var(--line)}"
       "th,td{text-align:right;padding:5px 10px;white-space:nowrap;vertical-align:top}th:first-child,td:first-child{padding-left:0}"

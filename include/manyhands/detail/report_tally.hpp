@@ -271,7 +271,7 @@ class basic_report_tally {
         data_.attempts.push_back(plain);
       } else {
         data_.has_all_attempts = false;
-        data_.attempts = {};
+        data_.attempts = std::vector<report_data::attempt>();
       }
     }
   }
