@@ -42,7 +42,7 @@ TEST_CASE("tasks that are read after others were forked for run, too") {
   next_result goal(slots);
   stream_in_processes driver(work, how, slots.transport().fixed_size);
   for (int next = 0; next < 30; ++next) {
-    static_cast<void>(work.read(next % 4));
+    static_cast<void>(work.read(static_cast<std::size_t>(next % 4)));
     if (work.known() == static_cast<std::size_t>(next)) static_cast<void>(work.read(1));
     driver.feed(false);
     while (!slots.has_next()) driver.attend(goal);

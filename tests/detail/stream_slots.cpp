@@ -48,8 +48,8 @@ TEST_CASE("results are there in the order in which they came") {
   auto tasks = std::views::iota(0, 5) | delayed([](int i) { return i * 10; });
   stream_slots<decltype(tasks), false> slots(tasks);
   static_cast<void>(slots.read(5));
-  for (const std::size_t index : {3, 0, 4}) slots.run(index);
-  for (const std::size_t index : {3, 0, 4}) {
+  for (const std::size_t index : {3U, 0U, 4U}) slots.run(index);
+  for (const std::size_t index : {3U, 0U, 4U}) {
     const auto one = taken(slots);
     REQUIRE(one.index == index);
     REQUIRE(one.value == static_cast<int>(index) * 10);
@@ -61,7 +61,7 @@ TEST_CASE("a run of results is no longer than was asked for, and ends where one 
   auto tasks = std::views::iota(0) | delayed([](int i) { return i; });
   stream_slots<decltype(tasks), true> slots(tasks);
   static_cast<void>(slots.read(20));
-  for (const std::size_t index : {0, 1, 2, 3, 5}) slots.run(index);
+  for (const std::size_t index : {0U, 1U, 2U, 3U, 5U}) slots.run(index);
   auto [first, last] = slots.next(3);
   REQUIRE(last - first == 3);
   slots.consume(3);
