@@ -64,8 +64,8 @@ class basic_shared_inner_limit {
         }
         int threads = at->before;
         for (const basic_shared_inner_limit* limit = first; limit != nullptr; limit = limit->next_) {
-          const int most = limit->wanted_.allowed(at->before);
-          threads = limit == first ? most : std::min(threads, most);
+          const int allowed = limit->wanted_.allowed(at->before);
+          threads = limit == first ? allowed : std::min(threads, allowed);
         }
         // Not where it makes no difference: OpenBLAS starts its threads again when it is told a number after a fork.
         if (pool.threads() != threads) pool.restore(threads);
