@@ -95,7 +95,7 @@ TEST_CASE("a wild pointer is told with its address and the functions that led to
   CHECK(lost->fault_address() == std::uintptr_t{0xdead0 + 16});
   CHECK(place_of("library::write_to(unsigned long)+0x", *lost) == 0);
   CHECK(place_of("library::use_handle(unsigned long)+0x", *lost) == 1);
-  CHECK(place_of("manyhands::detail::worker_loop", *lost) < lost->backtrace().size());
+  CHECK(place_of("manyhands::detail::basic_worker_loop", *lost) < lost->backtrace().size());
   CHECK_THAT(lost->what(), Contains("at address 0xdeae0, in library::write_to"));
 }
 

@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/wire.hpp>
 #include <manyhands/detail/worker_board.hpp>
 #include <manyhands/detail/worker_link.hpp>
@@ -34,7 +35,12 @@ inline void scribble(unsigned seed, int bytes, std::size_t span) {
   for (int i = 0; i < bytes && memory != nullptr; ++i) memory[random() % span] = static_cast<std::byte>(random());
 }
 
-/// The part of it that is no ring: board and positions.
-inline constexpr std::size_t control_size = sizeof(manyhands::detail::worker_board) + sizeof(manyhands::detail::ring_positions);
+/// The part of it that is no ring, as `worker_link` lays it out.
+struct control {
+  manyhands::detail::worker_board board;
+  manyhands::detail::ring_positions positions;
+  manyhands::detail::crash_record crash;
+};
+inline constexpr std::size_t control_size = sizeof(control);
 
 }  // namespace manyhands_test

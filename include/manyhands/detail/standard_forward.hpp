@@ -15,11 +15,13 @@
 // codecs look at the types only where those are complete, in a source that includes the headers.
 
 #if MANYHANDS_HAS_STANDARD_FORWARD
+// clang-format off: it takes the macros for names
 namespace std _GLIBCXX_VISIBILITY(default) {
-  _GLIBCXX_BEGIN_NAMESPACE_VERSION
-  class future_error;
-  enum class future_errc;
-  const error_category& future_category() noexcept;
-  _GLIBCXX_END_NAMESPACE_VERSION
-}  // namespace )
+_GLIBCXX_BEGIN_NAMESPACE_VERSION
+class future_error;
+enum class future_errc;
+const error_category& future_category() noexcept;
+_GLIBCXX_END_NAMESPACE_VERSION
+}  // namespace std
+// clang-format on
 #endif
