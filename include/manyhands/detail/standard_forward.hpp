@@ -15,7 +15,8 @@
 // codecs look at the types only where those are complete, in a source that includes the headers.
 
 #if MANYHANDS_HAS_STANDARD_FORWARD
-// clang-format off: it takes the macros for names
+// The formatter takes the macros for names.
+// clang-format off
 namespace std _GLIBCXX_VISIBILITY(default) {
 _GLIBCXX_BEGIN_NAMESPACE_VERSION
 class future_error;
