@@ -95,7 +95,7 @@ inline void append_html(std::string& out, std::string_view text) {
 /// A number with a comma between thousands.
 [[nodiscard]] inline std::string grouped(std::size_t number) {
   std::string digits = std::to_string(number);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, 1, ',');
   return digits;
 }
 
