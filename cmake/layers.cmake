@@ -103,4 +103,5 @@ set(manyhands_headers
     manyhands/detail/call_setup.hpp
     manyhands/generator.hpp
     manyhands/parallel.hpp
+    manyhands/detail/engine.hpp
     manyhands.hpp)

@@ -9,6 +9,7 @@
 #include <manyhands/backend.hpp>
 #include <manyhands/backends/asio.hpp>
 #include <manyhands/codec.hpp>
+#include <manyhands/detail/engine.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/exception_codec.hpp>
 #include <manyhands/generator.hpp>

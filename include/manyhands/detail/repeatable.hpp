@@ -113,7 +113,7 @@ inline constexpr bool takes_lvalues = decltype(find_signature<Fn>())::template i
 template <class Task>
 struct lasting_call {
   using object = std::remove_reference_t<Task>;
-  static consteval bool works() {
+  static constexpr bool works() {
     if constexpr (std::is_invocable_v<object&>) {
       return std::is_same_v<std::invoke_result_t<object&>, std::invoke_result_t<Task>>;
     } else {
@@ -136,7 +136,7 @@ struct lasting_call<task<Fn, Args...>> {
 };
 template <class Fn, class Element>
 struct lasting_call<element_task<Fn, Element>> {
-  static consteval bool works() {
+  static constexpr bool works() {
     if constexpr (std::is_lvalue_reference_v<Element>) {
       return true;
     } else if constexpr (std::is_reference_v<Element>) {
