@@ -214,6 +214,8 @@ struct backend_traits {
   /// A call made inside one of its tasks finds the workers of the outer call and shares them. Where nobody knows how, such calls run in
   /// their caller.
   bool nests = false;
+  /// How many workers there can be, and how many `n_jobs = -1` stands for. 0: as many as anybody asks for, and as there are processors.
+  int workers = 0;
 };
 
 /// What a call asks of its backend.

@@ -138,7 +138,7 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
   }
   void drive(backend& who, [[maybe_unused]] std::size_t result_size) {
     const plan& how = call_.how;
-    if (how.workers == 1) {
+    if (call_.chosen.in_caller) {
       driver_ = std::make_unique<stream_in_caller>(*work_);
       return;
     }

@@ -63,6 +63,13 @@ template <class = void>
   return name;
 }
 
+/// What who asks for "mpi" is told where it is not registered. Null: its header is not included.
+template <class = void>
+[[nodiscard]] std::atomic<const char*>& why_no_mpi() noexcept {
+  static constinit std::atomic<const char*> reason{nullptr};
+  return reason;
+}
+
 /// Who makes the backend of that name. Throws `std::invalid_argument`, which lists the known names, for any other.
 template <class = void>
 [[nodiscard]] const backend_factory& factory_of(std::string_view name, const char* asked_by = "backend") {
@@ -70,6 +77,7 @@ template <class = void>
   auto found = table.factories.find(name);
   if (found == table.factories.end()) found = table.factories.find(without_alias(name));
   if (found != table.factories.end()) return found->second;
+  if (const char* const reason = why_no_mpi().load(std::memory_order_acquire); name == "mpi" && reason != nullptr) throw error(reason);
   constexpr std::array planned{std::string_view("loky"), std::string_view("mpi")};
   if (std::find(planned.begin(), planned.end(), name) != planned.end())
     throw error("backend \"" + std::string(name) + "\" is not available yet");
