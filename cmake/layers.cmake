@@ -17,6 +17,7 @@ set(manyhands_headers
     manyhands/observer.hpp
     manyhands/detail/observation.hpp
     manyhands/options.hpp
+    manyhands/detail/scope_frame.hpp
     manyhands/this_task.hpp
     manyhands/detail/aggregate.hpp
     manyhands/detail/bytes.hpp
@@ -48,13 +49,17 @@ set(manyhands_headers
     manyhands/detail/os.hpp
     manyhands/detail/journal.hpp
     manyhands/detail/output_file.hpp
+    manyhands/detail/far_run.hpp
     manyhands/detail/segmented.hpp
     manyhands/detail/repeatable.hpp
     manyhands/detail/call_stop.hpp
-    manyhands/detail/input.hpp
     manyhands/detail/results.hpp
+    manyhands/detail/function_identity.hpp
+    manyhands/detail/packed_task.hpp
+    manyhands/detail/input.hpp
     manyhands/detail/tuple_slots.hpp
     manyhands/detail/slots.hpp
+    manyhands/detail/packed_call.hpp
     manyhands/detail/hwloc.hpp
     manyhands/detail/process.hpp
     manyhands/detail/shared_memory.hpp

@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include <manyhands/detail/function_identity.hpp>
+#include <manyhands/detail/packed_call.hpp>
 #include <manyhands/generator.hpp>
 #include <manyhands/parallel.hpp>
 
@@ -61,12 +63,19 @@ MANYHANDS_ENGINE class basic_report_page<void>;
 MANYHANDS_ENGINE class basic_watchers<void>;
 MANYHANDS_ENGINE class basic_task_timer<void>;
 MANYHANDS_ENGINE class basic_call_setup<void>;
+MANYHANDS_ENGINE class basic_image_table<void>;
+MANYHANDS_ENGINE class basic_scope_codec<void>;
+MANYHANDS_ENGINE class basic_packed_call<void>;
 
 MANYHANDS_ENGINE std::string current_exception_text<void>();
 MANYHANDS_ENGINE void save_exception<void>(const std::exception_ptr&, writer&) noexcept;
 MANYHANDS_ENGINE void save_exception_chain<void>(const std::exception_ptr&, int, writer&);
 MANYHANDS_ENGINE std::exception_ptr load_exception<void>(reader&) noexcept;
 MANYHANDS_ENGINE std::exception_ptr load_exception_chain<void>(reader&, int);
+MANYHANDS_ENGINE function_identity identify_own<void>(const void*);
+MANYHANDS_ENGINE function_identity identify<void>(const void*);
+MANYHANDS_ENGINE const void* find_function<void>(const function_identity&);
+MANYHANDS_ENGINE void save_call<void>(const jobs&, writer&);
 MANYHANDS_ENGINE std::atomic<const backend_table*>& current_table<void>();
 MANYHANDS_ENGINE const backend_factory& factory_of<void>(std::string_view, const char*);
 MANYHANDS_ENGINE std::shared_ptr<backend> make_backend<void>(std::string_view, const char*);
