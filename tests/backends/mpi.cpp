@@ -60,7 +60,8 @@ class tally {
   /// Waits until so many bytes are there; throws after half a minute.
   static void wait_for(const std::string& path, std::size_t bytes) {
     for (int tries = 0; count(path) < bytes; ++tries) {
-      if (tries == 30'000) throw std::runtime_error("waited in vain for " + std::to_string(bytes) + ", there are " + std::to_string(count(path)));
+      if (tries == 30'000)
+        throw std::runtime_error("waited in vain for " + std::to_string(bytes) + ", there are " + std::to_string(count(path)));
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }
@@ -161,7 +162,8 @@ TEST_CASE("n_jobs counts ranks, and one is the caller") {
 TEST_CASE("a task sees its index, its seed and the scope of the call") {
   const auto view = [] {
     const manyhands::parallel_config inner({.n_jobs = 3, .seed = 77});
-    return Parallel({.n_jobs = -1})(numbers(20) | delayed([](int) { return std::pair(manyhands::this_task::index(), manyhands::this_task::seed()); }));
+    return Parallel({.n_jobs = -1})(numbers(20) |
+                                    delayed([](int) { return std::pair(manyhands::this_task::index(), manyhands::this_task::seed()); }));
   };
   const manyhands::parallel_backend guard("mpi");
   const auto here = [&] {
@@ -180,7 +182,8 @@ TEST_CASE("large arguments and results travel whole") {
                                     return back;
                                   }));
   REQUIRE(results.size() == blocks.size());
-  for (std::size_t i = 0; i < blocks.size(); ++i) CHECK(std::equal(blocks[i].rbegin(), blocks[i].rend(), results[i].begin(), results[i].end()));
+  for (std::size_t i = 0; i < blocks.size(); ++i)
+    CHECK(std::equal(blocks[i].rbegin(), blocks[i].rend(), results[i].begin(), results[i].end()));
 }
 
 TEST_CASE("the error of the lowest failed task is thrown, with its type") {
@@ -220,11 +223,10 @@ TEST_CASE("errors of types that nobody knows are told by name, those that were r
 
 TEST_CASE("outcomes have each task's value or error") {
   const manyhands::parallel_backend guard("mpi");
-  const auto results = Parallel()
-      .outcomes(numbers(300) | delayed([](int i) {
-                  if (i % 3 == 0) throw std::invalid_argument(std::to_string(i));
-                  return i;
-                }));
+  const auto results = Parallel().outcomes(numbers(300) | delayed([](int i) {
+                                             if (i % 3 == 0) throw std::invalid_argument(std::to_string(i));
+                                             return i;
+                                           }));
   REQUIRE(results.size() == 300);
   for (std::size_t i = 0; i < results.size(); ++i) CHECK(results[i].has_value() == (i % 3 != 0));
 }
@@ -265,16 +267,18 @@ TEST_CASE("the initializer runs once on each rank, and its error is the call's")
   if (mpi_workers() != 0) {
     for (const int count : counts) CHECK(count == 1);
   }
-  CHECK_THROWS_AS(Parallel({.initializer = +[] { throw std::length_error("not today"); }})(numbers(50) | delayed(twice)), std::length_error);
+  CHECK_THROWS_AS(Parallel({.initializer = +[] { throw std::length_error("not today"); }})(numbers(50) | delayed(twice)),
+                  std::length_error);
 }
 
 TEST_CASE("a late task is asked to stop, and is an error") {
   const manyhands::parallel_backend guard("mpi");
-  const auto results = Parallel({.timeout = std::chrono::milliseconds(30)})
-      .outcomes(numbers(6) | delayed([](int i) {
-                  while (i == 4 && !manyhands::this_task::stop_token().stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-                  return i;
-                }));
+  const auto results =
+      Parallel({.timeout = std::chrono::milliseconds(30)}).outcomes(numbers(6) | delayed([](int i) {
+                                                                      while (i == 4 && !manyhands::this_task::stop_token().stop_requested())
+                                                                        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                                                      return i;
+                                                                    }));
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (i != 4) {
       CHECK(results[i].has_value());
@@ -345,7 +349,8 @@ TEST_CASE("calls are made one after another, and by several threads at a time") 
     });
   }
   for (std::thread& each : callers) each.join();
-  for (std::size_t caller = 0; caller < sums.size(); ++caller) CHECK(sums[caller] == 10 * (1999L * 2000 + 2 * 2000 * static_cast<long>(caller)));
+  for (std::size_t caller = 0; caller < sums.size(); ++caller)
+    CHECK(sums[caller] == 10 * (1999L * 2000 + 2 * 2000 * static_cast<long>(caller)));
 }
 
 TEST_CASE("a failed call does not disturb one that runs at the same time") {
@@ -384,7 +389,8 @@ TEST_CASE("a generator gives what was ready before it throws") {
   const manyhands::parallel_backend guard("mpi");
   std::vector<int> got;
   try {
-    for (const int value : Parallel({.batch_size = 2}).generator(numbers(100) | delayed([](int i) { return squared_unless(i, 11); }))) got.push_back(value);
+    for (const int value : Parallel({.batch_size = 2}).generator(numbers(100) | delayed([](int i) { return squared_unless(i, 11); })))
+      got.push_back(value);
     FAIL("no error");
   } catch (const std::out_of_range&) {
   }

@@ -44,7 +44,7 @@ template <bool keeps_errors, class Range>
 auto call_on(mpi_post& post, int size, Range tasks, const plan& how, std::chrono::nanoseconds silence = 30s, int max_losses = 0) {
   using input = input_for<Range>;
   using result = typename input::result_type;
-  using results = std::conditional_t<keeps_errors, outcome_results<result>, value_results<result>>;
+  using results = std::conditional_t<keeps_errors, outcome_results<result>, value_results<result, !input::reads_ahead>>;
   range_slots<input, results> slots(tasks);
   const call_facts facts;
   slot_jobs<range_slots<input, results>> work(facts, slots, false);
@@ -96,8 +96,8 @@ TEST_CASE("an argument that cannot be written down fails its task, and no other"
   if (here.rank != 0) return serve(post);
   std::vector<picky> all;
   for (int i = 0; i < 100; ++i) all.push_back({i});
-  const auto results =
-      call_on<true>(post, here.size, all | delayed([](const picky& each) { return each.value; }), {.workers = here.size - 1, .batch = batch_size(8)});
+  const auto results = call_on<true>(post, here.size, all | delayed([](const picky& each) { return each.value; }),
+                                     {.workers = here.size - 1, .batch = batch_size(8)});
   REQUIRE(results.size() == 100);
   for (std::size_t i = 0; i < 100; ++i) CHECK(results[i].has_value() == (i % 10 != 7));
 }

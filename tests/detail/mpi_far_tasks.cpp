@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <manyhands/detail/slots.hpp>
+#include <manyhands/scope.hpp>
 #include <support/catch.hpp>
 
 using namespace manyhands;
@@ -59,13 +60,12 @@ TEST_CASE("a rank's tasks see their worker's number, and the processors that are
 
 TEST_CASE("a late task is asked to stop, and has failed") {
   const call_facts facts{.timeout = 20ms};
-  both_sides call(
-      {1},
-      [](int i) {
-        while (!this_task::stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
-        return i;
-      },
-      facts, {});
+  both_sides call({1},
+                  [](int i) {
+                    while (!this_task::stop_token().stop_requested()) std::this_thread::sleep_for(1ms);
+                    return i;
+                  },
+                  facts, {});
   call.far->enter();
   writer result;
   CHECK(call.run(0, result) == task_result::error);

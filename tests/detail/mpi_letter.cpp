@@ -7,7 +7,8 @@
 using namespace manyhands::detail;
 
 TEST_CASE("a letter's head and its parts are taken as they were put") {
-  manyhands::writer letter = mpi_short_letter({.kind = mpi_letter_kind::answer, .call = 7, .number = 3, .first = 10, .count = 2, .elapsed = -5});
+  manyhands::writer letter =
+      mpi_short_letter({.kind = mpi_letter_kind::answer, .call = 7, .number = 3, .first = 10, .count = 2, .elapsed = -5});
   const std::string_view text = "hands";
   mpi_put_part(letter, 1, std::as_bytes(std::span(text)));
   mpi_put_part(letter, 0, {});

@@ -81,6 +81,18 @@ mpi_letter_head take_answer(mpi_post& post) {
   CHECK_NOTHROW(bytes.finish());
   return head;
 }
+/// The same up to the end of a batch: answers come earlier where tasks take long.
+mpi_letter_head take_batch(mpi_post& post) {
+  mpi_letter_head whole = take_answer(post);
+  while (whole.flag == 0) {
+    const mpi_letter_head next = take_answer(post);
+    CHECK(next.number == whole.number);
+    CHECK(next.first == whole.first + whole.count);
+    whole.count += next.count;
+    whole.flag = next.flag;
+  }
+  return whole;
+}
 void finish(mpi_post& post) {
   post.send(1, mpi_short_letter({.kind = mpi_letter_kind::finish}));
   while (post.is_sending()) std::this_thread::yield();
@@ -140,10 +152,9 @@ TEST_CASE("a rank is heard while it runs a task, and gives back what has not beg
   CHECK(back.number == 0);
   CHECK(back.first == 3);
   CHECK(ask().first == 2);
-  mpi_letter_head head = take_answer(post);
+  mpi_letter_head head = take_batch(post);
   CHECK(head.count == 2);
-  CHECK(head.flag == 1);
-  head = take_answer(post);
+  head = take_batch(post);
   CHECK(head.number == 1);
   CHECK(head.count == 0);
   CHECK(ask().first == no_index);
@@ -157,9 +168,8 @@ TEST_CASE("tasks at or above the limit are not begun") {
   begin(post, 1);
   give(post, 1, 0, 0, {100, 0, 0, 0});
   post.send(1, mpi_short_letter({.kind = mpi_letter_kind::limit, .call = 1, .first = 2}));
-  const mpi_letter_head head = take_answer(post);
+  const mpi_letter_head head = take_batch(post);
   CHECK(head.count == 2);
-  CHECK(head.flag == 1);
   finish(post);
 }
 
@@ -222,12 +232,11 @@ TEST_CASE("a rank that is to watch finds out that rank 0 is silent") {
   }
   bool told = false;
   mpi_worker worker(
-      post, [](int number, reader& facts, const std::stop_token& stop) { return std::make_unique<number_call>(number, stop, facts.get<bool>()); },
-      {.silence = 200ms,
-       .orphaned =
-           [&] {
-             if (!std::exchange(told, true)) post.send(0, mpi_short_letter({.kind = mpi_letter_kind::pong}));
-           }});
+      post,
+      [](int number, reader& facts, const std::stop_token& stop) { return std::make_unique<number_call>(number, stop, facts.get<bool>()); },
+      {.silence = 200ms, .orphaned = [&] {
+         if (!std::exchange(told, true)) post.send(0, mpi_short_letter({.kind = mpi_letter_kind::pong}));
+       }});
   worker.serve();
   CHECK(told);
 }

@@ -11,9 +11,7 @@ TEST_CASE("the session is there until the program ends") {
   CHECK(mpi_world::current()->roster().rank() == 0);
 }
 
-TEST_CASE("a second session, and options out of range, are refused") {
-  CHECK_THROWS_AS(mpi_world::begin({}), manyhands::error);
-}
+TEST_CASE("a second session, and options out of range, are refused") { CHECK_THROWS_AS(mpi_world::begin({}), manyhands::error); }
 
 TEST_CASE("MPI runs in the way that is needed") {
   int level = 0;

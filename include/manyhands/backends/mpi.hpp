@@ -21,9 +21,9 @@ inline constexpr const char* no_mpi_session =
 
 /// The ranks of an MPI job: `mpirun -n 65 program` gives 64 workers. The backend "mpi", which an `mpi_session` registers.
 ///
-/// Rank 0 makes the calls and runs no task: the thread that waits in a call sends out tasks and takes results, and a task in its place would
-/// keep the others waiting. Worker 0 is the first of the call's ranks. `n_jobs` counts ranks, -1 is all but rank 0, and more than there are
-/// come to these; `n_jobs = 1` runs in the caller. Calls that are made at the same time share the ranks.
+/// Rank 0 makes the calls and runs no task: the thread that waits in a call sends out tasks and takes results, and a task in its place
+/// would keep the others waiting. Worker 0 is the first of the call's ranks. `n_jobs` counts ranks, -1 is all but rank 0, and more than
+/// there are come to these; `n_jobs = 1` runs in the caller. Calls that are made at the same time share the ranks.
 ///
 /// Tasks travel as bytes, as with "loky": functions must be pointers or callables without state, arguments and results transportable, of
 /// the program or of a library that every rank has loaded. Automatic batches last 1 ms, or sixteen times as long as the network takes to
@@ -31,8 +31,8 @@ inline constexpr const char* no_mpi_session =
 ///
 /// A task that ends by an exception costs nobody anything. One that kills its rank ends the run, unless the session says otherwise:
 /// see `mpi_options`. A task that is late, or whose call was stopped, is asked to stop by its `stop_token()`, and waited for. Ranks are
-/// not the library's to limit or to replace: `memory_limit`, `max_tasks_per_worker` and `pin` have no effect. Calls inside tasks use threads,
-/// as many as the rank has processors for itself.
+/// not the library's to limit or to replace: `memory_limit`, `max_tasks_per_worker` and `pin` have no effect. Calls inside tasks use
+/// threads, as many as the rank has processors for itself.
 ///
 /// While a call waits, no other thread may call MPI, unless the program has initialised it with `MPI_THREAD_MULTIPLE`.
 template <class>

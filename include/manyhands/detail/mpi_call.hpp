@@ -132,7 +132,8 @@ class basic_mpi_call {
 
   void hear(letter& from) {
     const auto found = std::find(reserved_.ranks.begin(), reserved_.ranks.end(), from.from);
-    if (found == reserved_.ranks.end()) throw codec_error("rank " + std::to_string(from.from) + " has answered to a call that it has no part in");
+    if (found == reserved_.ranks.end())
+      throw codec_error("rank " + std::to_string(from.from) + " has answered to a call that it has no part in");
     const auto number = static_cast<std::size_t>(found - reserved_.ranks.begin());
     if (workers_[number].is_lost) return;
     reader bytes(from.content.bytes());
@@ -243,9 +244,9 @@ class basic_mpi_call {
     if (!work_.complete() && !work_.stopped()) return;
     if (const int rich = ledger_.rich(clock::now()); rich >= 0) {
       ledger_.asked(rich);
-      desk_.send(rank_of(static_cast<std::size_t>(rich)), mpi_short_letter({.kind = mpi_letter_kind::give_back,
-                                                                             .call = reserved_.call,
-                                                                             .count = ledger_.keeps_batches() ? 1U : 0U}));
+      desk_.send(
+          rank_of(static_cast<std::size_t>(rich)),
+          mpi_short_letter({.kind = mpi_letter_kind::give_back, .call = reserved_.call, .count = ledger_.keeps_batches() ? 1U : 0U}));
     }
   }
   void give(std::size_t number, index_range tasks) {

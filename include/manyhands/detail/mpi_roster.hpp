@@ -57,8 +57,8 @@ template <class = void>
   return mine;
 }
 
-/// How many processors a rank has for itself, beside the others of its machine that run tasks; at least 1. Ranks that are bound to different
-/// ones share none.
+/// How many processors a rank has for itself, beside the others of its machine that run tasks; at least 1. Ranks that are bound to
+/// different ones share none.
 template <class = void>
 [[nodiscard]] int mpi_processors_of(const std::vector<mpi_card>& cards, std::size_t rank) {
   const mpi_card& mine = cards[rank];

@@ -58,8 +58,8 @@ class basic_mpi_worker {
   /// Makes a call out of what was sent of it. `number` is this worker's in the call, and `stop` what asks its tasks to stop.
   using call_maker = std::function<std::unique_ptr<mpi_far_call>(int number, reader& facts, const std::stop_token& stop)>;
 
-  /// How this rank finds out that rank 0 is gone, where the launcher does not see to that: `silence` without a sign from it; then `orphaned`
-  /// is called.
+  /// How this rank finds out that rank 0 is gone, where the launcher does not see to that: `silence` without a sign from it; then
+  /// `orphaned` is called.
   struct watch_over_root {
     std::chrono::nanoseconds silence{0};
     std::function<void()> orphaned = {};
@@ -295,10 +295,7 @@ class basic_mpi_worker {
     if (state.call != nullptr) turn_to(state.call.get());
     reader tasks(batch.letter.bytes());
     static_cast<void>(mpi_take_head(tasks));
-    mpi_letter_head head{.kind = mpi_letter_kind::answer,
-                         .call = batch.head.call,
-                         .number = batch.head.number,
-                         .first = batch.head.first};
+    mpi_letter_head head{.kind = mpi_letter_kind::answer, .call = batch.head.call, .number = batch.head.number, .first = batch.head.first};
     writer results = mpi_short_letter(head);
     clock::time_point began = clock::now();
     clock::time_point listened = began;
@@ -318,7 +315,8 @@ class basic_mpi_worker {
       if (++unlooked < look_after && results.size() < most_bytes) continue;
       const clock::time_point now = clock::now();
       // Cheap tasks are not worth a look at the clock each.
-      look_after = now - listened < between_tasks / 4 ? std::min<std::size_t>(2 * look_after, 32) : std::max<std::size_t>(look_after / 2, 1);
+      look_after =
+          now - listened < between_tasks / 4 ? std::min<std::size_t>(2 * look_after, 32) : std::max<std::size_t>(look_after / 2, 1);
       unlooked = 0;
       if (now - began > longest_wait || results.size() >= most_bytes) {
         head.elapsed = std::chrono::nanoseconds(now - began).count();
@@ -368,7 +366,7 @@ class basic_mpi_worker {
   mpi_post& post_;
   std::deque<order> orders_;  // in the order in which they came
   std::map<std::uint32_t, call_state> calls_;
-  std::vector<std::stop_source> asked_;  // to be asked to stop
+  std::vector<std::stop_source> asked_;     // to be asked to stop
   std::optional<mpi_letter_head> current_;  // the batch that runs
   bool is_finished_ = false;                // rank 0 has said so
   bool is_over_ = false;                    // the listener is to end

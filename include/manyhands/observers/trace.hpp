@@ -45,7 +45,8 @@ class basic_trace_observer final : public observer {
   void worker_joined(const observed_call&, int worker, std::string_view host, int rank) override {
     name_row(worker);
     // Once more: what is said last counts.
-    meta("thread_name", worker, "name", "worker " + std::to_string(worker) + " (rank " + std::to_string(rank) + " on " + std::string(host) + ")");
+    meta("thread_name", worker, "name",
+         "worker " + std::to_string(worker) + " (rank " + std::to_string(rank) + " on " + std::string(host) + ")");
   }
   void worker_lost(const observed_call&, int worker) override { instant("worker lost", worker, nullptr); }
   void worker_replaced(const observed_call&, int worker) override { instant("worker replaced", worker, nullptr); }
