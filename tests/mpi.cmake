@@ -47,3 +47,20 @@ mpi_test(detail/mpi_roster ranks_main 1 3)
 mpi_test(detail/mpi_world main 1 3)
 mpi_test(backends/mpi main 1 2 3 4)
 target_link_libraries(test.backends.mpi PRIVATE mpi_library)
+
+# What a run ends with, by programs that go wrong; one of them is another build.
+add_executable(mpi_faults support/mpi_faults.cpp)
+add_executable(mpi_faults_other support/mpi_faults.cpp)
+target_compile_definitions(mpi_faults_other PRIVATE ANOTHER_BUILD)
+foreach(program IN ITEMS mpi_faults mpi_faults_other)
+  target_link_libraries(${program} PRIVATE engine manyhands::mpi)
+endforeach()
+list(JOIN mpi_flags " " launch)
+add_executable(test.contract.mpi contract/mpi.cpp)
+target_link_libraries(test.contract.mpi PRIVATE test_support)
+target_precompile_headers(test.contract.mpi REUSE_FROM test_support)
+target_compile_definitions(test.contract.mpi PRIVATE "MPI_LAUNCH=\"${MPIEXEC_EXECUTABLE} ${launch} ${MPIEXEC_NUMPROC_FLAG}\"" MPI_LAUNCHER="${MPIEXEC_EXECUTABLE}"
+                           MPI_FAULTS="$<TARGET_FILE:mpi_faults>" MPI_OTHER="$<TARGET_FILE:mpi_faults_other>" MPI_IS_OPEN_MPI=$<BOOL:${mpi_is_open_mpi}>
+                           MPI_HOSTS="${CMAKE_CURRENT_SOURCE_DIR}/support/mpi_hosts.sh")
+add_dependencies(test.contract.mpi mpi_faults mpi_faults_other)
+catch_discover_tests(test.contract.mpi TEST_PREFIX "contract/mpi:" ${discovery} PROPERTIES LABELS mpi TIMEOUT 240 PROCESSORS 2)
