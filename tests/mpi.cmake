@@ -6,15 +6,6 @@ if(NOT TARGET manyhands::mpi OR NOT MPIEXEC_EXECUTABLE)
   return()
 endif()
 
-# Open MPI wants to be told that there are more ranks than processors, that they are not to be bound to one each, and that root may do it.
-execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE mpi_launcher ERROR_QUIET)
-set(mpi_flags "")
-set(mpi_is_open_mpi FALSE)
-if(mpi_launcher MATCHES "Open MPI|OpenRTE")
-  set(mpi_flags --oversubscribe --bind-to none --allow-run-as-root)
-  set(mpi_is_open_mpi TRUE)
-endif()
-
 # The main functions: with a session, and with ranks that are all alike. Catch2's own code is slow to compile.
 foreach(kind IN ITEMS main ranks_main)
   add_library(mpi_${kind} OBJECT support/mpi_${kind}.cpp)

@@ -9,6 +9,7 @@
 #include <manyhands/detail/mpi_world.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/registry.hpp>
+#include <manyhands/scope.hpp>
 
 namespace manyhands {
 
