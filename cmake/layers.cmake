@@ -120,6 +120,7 @@ set(manyhands_headers
     manyhands/detail/mpi_worker.hpp
     manyhands/detail/mpi_far_tasks.hpp
     manyhands/detail/mpi_call.hpp
+    manyhands/detail/mpi_stream.hpp
     manyhands/detail/mpi_roster.hpp
     manyhands/detail/mpi_world.hpp
     manyhands/backends/mpi.hpp)

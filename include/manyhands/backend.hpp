@@ -262,17 +262,21 @@ struct plan {
 namespace detail {
 
 class outside_helpers;
+class stream_driver;
 
 /// How the library's own backends run a call whose results are taken one by one while it goes on.
 struct stream_host {
   enum class kind : std::uint8_t {
-    in_turns,     ///< by `backend::run`, as much as may be read at a time
-    on_team,      ///< by threads, those of `outside` where that is not null
-    in_processes  ///< by processes that are forked for what was read
+    in_turns,      ///< by `backend::run`, as much as may be read at a time
+    on_team,       ///< by threads, those of `outside` where that is not null
+    in_processes,  ///< by processes that are forked for what was read
+    elsewhere      ///< by what `made` gives
   };
 
   kind how = kind::in_turns;
   outside_helpers* outside = nullptr;
+  /// A new driver for these jobs.
+  stream_driver* (*made)(jobs& work, const plan& how) = nullptr;
 };
 
 }  // namespace detail

@@ -41,17 +41,25 @@ class basic_mpi_backend final : public backend {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "mpi"; }
   [[nodiscard]] backend_traits traits() const noexcept override {
-    const detail::mpi_world* const world = detail::mpi_world::current();
-    return {.shares_memory = false, .streams = true, .packs_tasks = true, .workers = world != nullptr ? world->workers() : 1};
+    const detail::mpi_world* const current = detail::mpi_world::current();
+    return {.shares_memory = false, .streams = true, .packs_tasks = true, .workers = current != nullptr ? current->workers() : 1};
+  }
+
+  [[nodiscard]] detail::stream_host streams() noexcept override {
+    return {.how = detail::stream_host::kind::elsewhere, .made = [](jobs& work, const plan& how) { return world().stream(work, how); }};
   }
 
   /// Throws `not_transportable` where tasks or results cannot travel, and `error` after the end of the session; no task has run then.
   void run(jobs& work, const plan& how) override {
     const result_transport transport = work.transport();
     if (!transport.possible()) throw not_transportable(transport.type_name, transport.obstacle);
-    detail::mpi_world* const world = detail::mpi_world::current();
-    if (world == nullptr) throw error(detail::no_mpi_session);
-    world->run(work, how);
+    world().run(work, how);
+  }
+
+ private:
+  [[nodiscard]] static detail::mpi_world& world() {
+    if (detail::mpi_world* const current = detail::mpi_world::current()) return *current;
+    throw error(detail::no_mpi_session);
   }
 };
 using mpi_backend = basic_mpi_backend<void>;

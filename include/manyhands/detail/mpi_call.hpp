@@ -51,32 +51,47 @@ class basic_mpi_call {
   basic_mpi_call(const basic_mpi_call&) = delete;
   basic_mpi_call& operator=(const basic_mpi_call&) = delete;
 
-  /// Returns once all tasks that somebody wants are settled, and none runs any more.
+  /// Returns once all tasks that somebody wants are settled, and none runs any more. Reads the input as far ahead as the plan permits.
   void run() {
-    if (workers_.empty()) {
-      work_.abort(std::make_exception_ptr(pool_broken("no rank is left to run tasks: all but rank 0 are lost")));
-      return;
+    for (reads_ = true; advance();) wait();
+    end();
+  }
+
+  // --- the same bit by bit, for who reads the input himself: `advance` again and again, then `end`
+
+  /// Does all that can be done at once. False once there is nothing to wait for.
+  bool advance() noexcept {
+    try {
+      if (workers_.empty()) throw pool_broken("no rank is left to run tasks: all but rank 0 are lost");
+      has_news_ = desk_.collect(reserved_.call, letters_);
+      step();
+    } catch (...) {
+      work_.abort(std::current_exception());
+      if (std::exchange(is_broken_, true)) return false;  // not even its end can be waited for
     }
-    mpi_patience patience;
-    bool is_broken = false;
-    for (;;) {
-      try {
-        step();
-        if (is_over()) break;
-        if (desk_.collect(reserved_.call, letters_)) {
-          patience.reset();
-        } else {
-          patience.wait();
-        }
-      } catch (...) {
-        work_.abort(std::current_exception());
-        if (std::exchange(is_broken, true)) break;  // not even its end can be waited for
-      }
-    }
-    for (std::size_t number = 0; number < workers_.size(); ++number) {
-      if (workers_[number].was_told) desk_.send(rank_of(number), mpi_short_letter({.kind = mpi_letter_kind::done, .call = reserved_.call}));
+    return !is_over();
+  }
+  /// Waits for a moment where there was nothing new.
+  void wait() noexcept {
+    if (has_news_) {
+      patience_.reset();
+    } else {
+      patience_.wait();
     }
   }
+  /// Lets the ranks forget the call, of which nothing runs any more.
+  void end() noexcept {
+    try {
+      for (std::size_t number = 0; number < workers_.size(); ++number) {
+        if (std::exchange(workers_[number].was_told, false)) {
+          desk_.send(rank_of(number), mpi_short_letter({.kind = mpi_letter_kind::done, .call = reserved_.call}));
+        }
+      }
+    } catch (...) {  // the next call will meet it
+    }
+  }
+  /// How many tasks a batch is good for.
+  [[nodiscard]] std::size_t batch() const noexcept { return batch_.is_automatic() ? ledger_.pace() : batch_.count(); }
 
  private:
   using letter = mpi_desk::letter;
@@ -120,12 +135,13 @@ class basic_mpi_call {
     letters_.clear();
     look_for_losses();
     heed_limit();
-    read_ahead();
+    if (reads_) read_ahead();
     feed();
   }
   [[nodiscard]] bool is_over() const noexcept {
     if (ledger_.anybody_owes()) return false;
-    return work_.waiting() == 0 && ledger_.to_do() == 0 && (work_.complete() || work_.stopped());
+    if (is_broken_ && workers_.empty()) return true;
+    return work_.waiting() == 0 && ledger_.to_do() == 0 && (!reads_ || work_.complete() || work_.stopped());
   }
 
   // --- what ranks say
@@ -158,7 +174,7 @@ class basic_mpi_call {
       if (index < work_.limit()) settle(index, static_cast<task_result>(what), result);
     }
     ledger_.limited(work_.limit());
-    if (!work_.complete() || is_streaming_) ahead_.finished(expected.first, last);
+    if (is_streaming_) ahead_.finished(expected.first, last);
     return ledger_.answered(static_cast<int>(number), static_cast<std::uint32_t>(head.number), static_cast<std::size_t>(head.count),
                             head.flag != 0, std::chrono::nanoseconds(head.elapsed), clock::now());
   }
@@ -193,7 +209,7 @@ class basic_mpi_call {
       work_.fail(*culprit, std::make_exception_ptr(worker_lost(index, static_cast<int>(number),
                                                                "rank " + std::to_string(rank_of(number)) + " on " +
                                                                    around_.host_of(rank_of(number)) + " gave no sign of life any more")));
-      ahead_.finished(*culprit, *culprit + 1);
+      if (is_streaming_) ahead_.finished(*culprit, *culprit + 1);
     }
     if (!ledger_.anybody_left()) {
       work_.abort(std::make_exception_ptr(pool_broken("no rank is left to run tasks: all that this call had are lost")));
@@ -223,12 +239,11 @@ class basic_mpi_call {
   void read_ahead() {
     if (work_.complete() || work_.stopped()) return;
     is_streaming_ = true;
-    const std::size_t batch = batch_.is_automatic() ? ledger_.pace() : batch_.count();
-    const std::size_t room = ahead_.room(work_.known(), batch);
+    const std::size_t room = ahead_.room(work_.known(), batch());
     if (room == 0) return;
     // The input may be slow, and nobody moves letters meanwhile.
     while (desk_.is_sending()) static_cast<void>(::sched_yield());
-    static_cast<void>(work_.read(std::min(room, batch)));
+    static_cast<void>(work_.read(std::min(room, batch())));
     heed_limit();
   }
   void feed() {
@@ -241,7 +256,6 @@ class basic_mpi_call {
       if (tasks.empty()) break;
       give(static_cast<std::size_t>(number), tasks);
     }
-    if (!work_.complete() && !work_.stopped()) return;
     if (const int rich = ledger_.rich(clock::now()); rich >= 0) {
       ledger_.asked(rich);
       desk_.send(
@@ -262,7 +276,7 @@ class basic_mpi_call {
       if (packed_up_to == tasks.first) {
         work_.fail(packed_up_to, std::current_exception());
         heed_limit();
-        ahead_.finished(packed_up_to, packed_up_to + 1);
+        if (is_streaming_) ahead_.finished(packed_up_to, packed_up_to + 1);
         return ledger_.put_back({packed_up_to + 1, tasks.last});
       }
     }
@@ -322,8 +336,12 @@ class basic_mpi_call {
   std::vector<letter> letters_;
   std::size_t limit_ = no_index;
   std::uint64_t losses_seen_ = 0;
+  mpi_patience patience_;
+  bool reads_ = false;         // the input itself
+  bool is_streaming_ = false;  // and more than once
+  bool has_news_ = false;
   bool was_stopped_ = false;
-  bool is_streaming_ = false;
+  bool is_broken_ = false;
 };
 using mpi_call = basic_mpi_call<void>;
 

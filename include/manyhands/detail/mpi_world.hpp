@@ -26,6 +26,7 @@
 #include <manyhands/detail/mpi_patience.hpp>
 #include <manyhands/detail/mpi_post.hpp>
 #include <manyhands/detail/mpi_roster.hpp>
+#include <manyhands/detail/mpi_stream.hpp>
 #include <manyhands/detail/mpi_worker.hpp>
 #include <manyhands/detail/shared_memory.hpp>
 #include <manyhands/detail/worker_process.hpp>
@@ -67,12 +68,9 @@ class basic_mpi_world {
   [[nodiscard]] const mpi_roster& roster() const noexcept { return *roster_; }
 
   /// Runs a call's tasks on the ranks. Any thread.
-  void run(jobs& work, const plan& how) {
-    mpi_call call(*desk_, work, how,
-                  {.max_losses = options_.on_lost == on_lost::resubmit ? options_.max_retries : 0,
-                   .host_of = [this](int rank) -> const std::string& { return roster_->host_of(rank); }});
-    call.run();
-  }
+  void run(jobs& work, const plan& how) { mpi_call(*desk_, work, how, surroundings()).run(); }
+  /// Runs those of a call whose results are taken one by one. The caller owns what this returns.
+  [[nodiscard]] stream_driver* stream(jobs& work, const plan& how) { return new mpi_stream(*desk_, work, how, surroundings()); }
 
  private:
   struct end_of_world {
@@ -83,6 +81,11 @@ class basic_mpi_world {
       delete ended;
     }
   };
+
+  [[nodiscard]] mpi_call::surroundings surroundings() const {
+    return {.max_losses = options_.on_lost == on_lost::resubmit ? options_.max_retries : 0,
+            .host_of = [this](int rank) -> const std::string& { return roster_->host_of(rank); }};
+  }
 
   explicit basic_mpi_world(const mpi_options& options) : options_(options) {
     initialize();
