@@ -108,6 +108,7 @@ set(manyhands_headers
     manyhands/detail/call_setup.hpp
     manyhands/generator.hpp
     manyhands/parallel.hpp
+    manyhands/async.hpp
     manyhands/detail/engine.hpp
     manyhands.hpp
     # 8 opt-in: who uses these has MPI, and includes them by name; whatever has mpi in its name is left out of the single header
