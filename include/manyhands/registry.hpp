@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/backends/loky.hpp>
 #include <manyhands/backends/processes.hpp>
 #include <manyhands/backends/sequential.hpp>
 #include <manyhands/backends/threads.hpp>
@@ -42,6 +43,7 @@ struct basic_backend_table {
       {"threads", shared_backend<threads_backend>},
 #if MANYHANDS_HAS_FORK
       {"processes", shared_backend<processes_backend>},
+      {"loky", shared_backend<loky_backend>},
 #endif
   };
   /// Of `factories`: who makes the backend that is used where nobody chose.
@@ -70,9 +72,7 @@ template <class = void>
   auto found = table.factories.find(name);
   if (found == table.factories.end()) found = table.factories.find(without_alias(name));
   if (found != table.factories.end()) return found->second;
-  constexpr std::array planned{std::string_view("loky"), std::string_view("mpi")};
-  if (std::find(planned.begin(), planned.end(), name) != planned.end())
-    throw error("backend \"" + std::string(name) + "\" is not available yet");
+  if (name == "mpi") throw error("backend \"" + std::string(name) + "\" is not available yet");
   std::string known;
   for (const auto& [one, factory] : table.factories) known += (known.empty() ? "" : ", ") + one;
   throw std::invalid_argument(std::string(asked_by) + " is \"" + std::string(name) + "\": use one of " + known +
