@@ -17,10 +17,10 @@
 #include <manyhands/detail/inner_limit.hpp>
 #include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/os.hpp>
-#include <manyhands/detail/result_intake.hpp>
-#include <manyhands/detail/supervisor.hpp>
 #include <manyhands/detail/packed_call.hpp>
 #include <manyhands/detail/pooled_worker.hpp>
+#include <manyhands/detail/result_intake.hpp>
+#include <manyhands/detail/supervisor.hpp>
 #include <manyhands/detail/worker_link.hpp>
 #include <manyhands/detail/worker_pool.hpp>
 #include <manyhands/errors.hpp>
@@ -138,8 +138,8 @@ class basic_forked_call {
     seats_.clear();
   }
 
-  /// Ends all workers, or gives them back to their pool. Those that have done what was wanted write out what they printed; the others are at
-  /// what nobody wants.
+  /// Ends all workers, or gives them back to their pool. Those that have done what was wanted write out what they printed; the others are
+  /// at what nobody wants.
   void end() noexcept {
     ending_ = true;
     if (pool_ != nullptr) give_back();

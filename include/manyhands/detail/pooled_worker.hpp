@@ -81,7 +81,8 @@ class basic_pooled_worker final : private task_source {
     call->say_known(no_index);
     if (!opening.processors.empty()) affinity_mask::of(opening.processors).bind();
     jobs_ = &*call;
-    const bool goes_on = worker_loop(*call, opening.worker, board_, frame_writer(results_, result_ring_), no_places_, bell_, mark_, this).run();
+    const bool goes_on =
+        worker_loop(*call, opening.worker, board_, frame_writer(results_, result_ring_), no_places_, bell_, mark_, this).run();
     initialized_ = true;
     if (!opening.processors.empty()) home_.bind();
     return goes_on;

@@ -11,8 +11,8 @@
 
 #include <manyhands/detail/wire.hpp>
 
-// What a caller sends to a worker that lives on: a stream of parcels in a ring of bytes, the call first and then its tasks. Neither end waits
-// in here: the caller must never, since the worker may wait for it, and the worker knows what else it waits for.
+// What a caller sends to a worker that lives on: a stream of parcels in a ring of bytes, the call first and then its tasks. Neither end
+// waits in here: the caller must never, since the worker may wait for it, and the worker knows what else it waits for.
 
 namespace manyhands::detail {
 
@@ -79,8 +79,8 @@ class basic_parcel_receiver {
  public:
   basic_parcel_receiver(ring_positions& positions, std::span<const std::byte> bytes) noexcept : positions_(positions), ring_(bytes) {}
 
-  /// Reads on to the parcel of that number, over all others. `wait()` returns when there may be more, and whether to go on; `made_room()` is
-  /// called when there is much room again. False where `wait` said no: then the rest comes with the next call of this.
+  /// Reads on to the parcel of that number, over all others. `wait()` returns when there may be more, and whether to go on; `made_room()`
+  /// is called when there is much room again. False where `wait` said no: then the rest comes with the next call of this.
   template <class Wait, class Made>
   [[nodiscard]] bool find(std::uint64_t number, Wait&& wait, Made&& made_room) {
     for (;;) {

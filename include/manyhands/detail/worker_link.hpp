@@ -175,7 +175,9 @@ class basic_worker_link {
   }
 
   /// Whether the worker has left alone what only its caller writes. `limit` is the last one that it was told.
-  [[nodiscard]] bool is_intact(std::size_t limit) const noexcept { return board_->is_intact(posted, limit) && frames_.is_intact() && (bell_ == nullptr || parcels_.is_intact()); }
+  [[nodiscard]] bool is_intact(std::size_t limit) const noexcept {
+    return board_->is_intact(posted, limit) && frames_.is_intact() && (bell_ == nullptr || parcels_.is_intact());
+  }
 
   /// How long the worker has neither left nor begun anything. The next result that it owes is that of task `next`; its attempt began at
   /// `began`. To be asked again and again.
@@ -200,8 +202,8 @@ class basic_worker_link {
   bool was_ended = false;   // it was killed because nobody wants its task, or dismissed because it has run enough
   bool is_late = false;     // it was condemned because its task took too long
   std::chrono::steady_clock::time_point last_moment = std::chrono::steady_clock::time_point::max();  // then it is killed
-  bool is_stuck = false;     // it was killed because it did not get on, and had no clock that said since when
-  bool was_started = false;  // there was one before
+  bool is_stuck = false;        // it was killed because it did not get on, and had no clock that said since when
+  bool was_started = false;     // there was one before
   std::size_t tasks_given = 0;  // in all calls of one that lives on
 
  private:

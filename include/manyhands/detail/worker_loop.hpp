@@ -59,8 +59,8 @@ class basic_worker_loop {
         call_(source != nullptr ? source->call() : 0),
         watch_(*this) {}
 
-  /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error. Says so on the
-  /// board, unless another call has begun: then it returns true.
+  /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error. Says so on
+  /// the board, unless another call has begun: then it returns true.
   bool run() noexcept {
     if (serve() && source_ != nullptr && !board_.is_dismissed()) return true;
     board_.say_leaving();

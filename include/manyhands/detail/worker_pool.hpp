@@ -108,7 +108,7 @@ class basic_worker_pool {
       }
       idle_.push_back({std::move(link), kind, clock::now()});
       if (idle_.size() == 1) changed_.notify_all();  // to end it when its time has come
-    } catch (...) {  // no memory to remember it
+    } catch (...) {                                  // no memory to remember it
       link.kill();
       link.collect();
     }
