@@ -25,8 +25,8 @@ class plain_threads final : public manyhands::backend {
   }
 };
 
-/// Every backend that the contract's promises are tested on: the built-in ones, and one of a user. Not those to which tasks travel as bytes:
-/// what these tests count by reference they could not. They have tests of their own: tests/backends/loky.cpp.
+/// Every backend that the contract's promises are tested on: the built-in ones, and one of a user. Not those to which tasks travel as
+/// bytes: what these tests count by reference they could not. They have tests of their own: tests/backends/loky.cpp.
 inline std::vector<std::string> all_backends() {
   manyhands::register_parallel_backend("plain", [] { return std::make_shared<plain_threads>(); });
   std::vector<std::string> names = manyhands::registered_backends();

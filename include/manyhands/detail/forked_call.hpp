@@ -199,6 +199,7 @@ class basic_forked_call {
           pool_->give_back(std::move(link), kind_, quota());
           continue;
         }
+        if (link.try_collect()) continue;
         const std::size_t task = link.board().running();
         any = any || ((task == no_index || task < limit) && link.can_become_idle());
       }
