@@ -107,8 +107,8 @@ class basic_worker_pool {
         return;
       }
       idle_.push_back({std::move(link), kind, clock::now()});
-      if (idle_.size() == 1) changed_.notify_all();  // to end it when its time has come
-    } catch (...) {                                  // no memory to remember it
+      if (sleeps_for_ever_) changed_.notify_all();  // to end it when its time has come
+    } catch (...) {                                 // no memory to remember it
       link.kill();
       link.collect();
     }
@@ -230,7 +230,9 @@ class basic_worker_pool {
       } else if (!idle_.empty()) {
         changed_.wait_until(lock, idle_.front().since + longest_idle);
       } else {
+        sleeps_for_ever_ = true;
         changed_.wait(lock);
+        sleeps_for_ever_ = false;
       }
     }
   }
@@ -254,6 +256,7 @@ class basic_worker_pool {
   std::vector<leaving_worker> leaving_;
   std::vector<order*> orders_;
   bool has_thread_ = true;
+  bool sleeps_for_ever_ = false;  // else the thread wakes in time for whoever is given back meanwhile
 };
 using worker_pool = basic_worker_pool<void>;
 
