@@ -72,7 +72,10 @@ set(manyhands_headers
     manyhands/detail/supervisor.hpp
     manyhands/detail/worker_process.hpp
     manyhands/detail/worker_loop.hpp
+    manyhands/detail/task_ring.hpp
+    manyhands/detail/pooled_worker.hpp
     manyhands/detail/worker_link.hpp
+    manyhands/detail/worker_pool.hpp
     manyhands/detail/result_intake.hpp
     manyhands/detail/forked_call.hpp
     manyhands/detail/cgroup.hpp
@@ -91,6 +94,7 @@ set(manyhands_headers
     manyhands/backends/threads.hpp
     manyhands/backends/asio.hpp
     manyhands/backends/processes.hpp
+    manyhands/backends/loky.hpp
     # 5 watchers
     manyhands/observers/verbose.hpp
     manyhands/observers/progress.hpp

@@ -147,8 +147,9 @@ class jobs {
   // --- where workers did not inherit the tasks; the calling thread
 
   [[nodiscard]] virtual task_packing packing() const { return {.type_name = "manyhands::jobs", .obstacle = "it has no way to pack tasks"}; }
-  /// Appends a task's bytes, for `detail::packed_call` on the far side. The task stays, and may be packed again until it is settled. Throws
-  /// what saving an argument throws, and `error` where a function pointer cannot be named elsewhere. Only where `packing()` is possible.
+  /// Appends a task's bytes, for `detail::packed_call` on the far side. The task stays, and may be packed again until it is settled. Where
+  /// saving an argument throws, or a function pointer cannot be named elsewhere, that error is packed, and becomes the task's over there.
+  /// Throws `std::bad_alloc`. Only where `packing()` is possible.
   virtual void pack(std::size_t index, writer& bytes) {
     static_cast<void>(index);
     static_cast<void>(bytes);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/backends/loky.hpp>
 #include <manyhands/backends/processes.hpp>
 #include <manyhands/backends/sequential.hpp>
 #include <manyhands/backends/threads.hpp>
@@ -42,6 +42,7 @@ struct basic_backend_table {
       {"threads", shared_backend<basic_threads_backend<Any>>},
 #if MANYHANDS_HAS_FORK
       {"processes", shared_backend<basic_processes_backend<Any>>},
+      {"loky", shared_backend<basic_loky_backend<Any>>},
 #endif
   };
   /// Of `factories`: who makes the backend that is used where nobody chose.
@@ -77,10 +78,10 @@ template <class = void>
   auto found = table.factories.find(name);
   if (found == table.factories.end()) found = table.factories.find(without_alias(name));
   if (found != table.factories.end()) return found->second;
-  if (const char* const reason = why_no_mpi().load(std::memory_order_acquire); name == "mpi" && reason != nullptr) throw error(reason);
-  constexpr std::array planned{std::string_view("loky"), std::string_view("mpi")};
-  if (std::find(planned.begin(), planned.end(), name) != planned.end())
-    throw error("backend \"" + std::string(name) + "\" is not available yet");
+  if (name == "mpi") {
+    const char* const reason = why_no_mpi().load(std::memory_order_acquire);
+    throw error(reason != nullptr ? reason : "backend \"mpi\" is not available yet: include <manyhands/backends/mpi.hpp>, and make an mpi_session");
+  }
   std::string known;
   for (const auto& [one, factory] : table.factories) known += (known.empty() ? "" : ", ") + one;
   throw std::invalid_argument(std::string(asked_by) + " is \"" + std::string(name) + "\": use one of " + known +

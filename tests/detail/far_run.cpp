@@ -59,15 +59,19 @@ int attempts(const call_facts& facts, int failures, bool lasts, std::size_t limi
 
 TEST_CASE("what stands before a packed task comes back") {
   for (const std::size_t index : {std::size_t{0}, std::size_t{7}, std::size_t{1} << 40U}) {
-    for (const bool is_known : {false, true}) {
+    using content = manyhands::detail::packed_header::content;
+    for (const content what : {content::task, content::value, content::error}) {
       writer out;
-      save_packed_header({.index = index, .is_known = is_known}, out);
+      save_packed_header({.index = index, .what = what}, out);
       reader in(out.bytes());
       const auto header = load_packed_header(in);
       CHECK(header.index == index);
-      CHECK(header.is_known == is_known);
+      CHECK(header.what == what);
     }
   }
+  const std::uint64_t wrong = 3;
+  reader rubbish(std::as_bytes(std::span(&wrong, 1)));
+  CHECK_THROWS_AS(load_packed_header(rubbish), codec_error);
   reader nothing({});
   CHECK_THROWS_AS(load_packed_header(nothing), codec_error);
 }

@@ -127,6 +127,17 @@ TEST_CASE("an error ends the far side's call where one is enough, and not where 
   CHECK(outcomes[2].value() == 2);
 }
 
+TEST_CASE("a task that cannot be packed fails with the reason, and no other does") {
+  std::vector<int (*)()> functions{[] { return 1; }, nullptr, [] { return 3; }};
+  const call_facts facts;
+  near_call<decltype(functions), true> call(functions, facts);
+  send(call.work);
+  const auto outcomes = call.slots.take();
+  CHECK(outcomes[0].value() == 1);
+  CHECK_THROWS_WITH(outcomes[1].value(), Catch::Matchers::Contains("null"));
+  CHECK(outcomes[2].value() == 3);
+}
+
 TEST_CASE("rubbish in the place of a task is that task's error") {
   const std::vector<int> numbers{0};
   auto tasks = numbers | delayed([](int x) { return x; });

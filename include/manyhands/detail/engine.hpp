@@ -95,6 +95,10 @@ MANYHANDS_ENGINE class basic_worker_board<void>;
 MANYHANDS_ENGINE class basic_assignment<void>;
 MANYHANDS_ENGINE class basic_supervisor<void>;
 MANYHANDS_ENGINE class basic_worker_loop<void>;
+MANYHANDS_ENGINE class basic_parcel_sender<void>;
+MANYHANDS_ENGINE class basic_parcel_receiver<void>;
+MANYHANDS_ENGINE class basic_pooled_worker<void>;
+MANYHANDS_ENGINE class basic_worker_pool<void>;
 MANYHANDS_ENGINE class basic_worker_link<void>;
 MANYHANDS_ENGINE class basic_result_intake<void>;
 MANYHANDS_ENGINE class basic_forked_call<void>;
@@ -106,6 +110,7 @@ MANYHANDS_ENGINE std::vector<std::string> frame_names<void>(const std::vector<st
 
 #if MANYHANDS_HAS_FORK
 MANYHANDS_ENGINE class basic_processes_backend<void>;
+MANYHANDS_ENGINE class basic_loky_backend<void>;
 #endif
 MANYHANDS_ENGINE int cpu_count<void>(bool);
 

@@ -18,21 +18,27 @@ namespace manyhands::detail {
 
 /// What stands before a task that was packed.
 struct packed_header {
+  enum class content : std::uint8_t {
+    task,   ///< to be run
+    value,  ///< its value, known from an earlier run
+    error   ///< why it could not be packed, as `save_exception` writes it
+  };
+
   /// By which the user knows the task.
   std::size_t index = 0;
-  /// It is not the task that follows, but its value, known from an earlier run.
-  bool is_known = false;
+  content what = content::task;
 };
 template <class = void>
 void save_packed_header(packed_header header, writer& out) {
-  const std::uint64_t word = static_cast<std::uint64_t>(header.index) << 1 | (header.is_known ? 1 : 0);
+  const std::uint64_t word = static_cast<std::uint64_t>(header.index) << 2 | static_cast<std::uint64_t>(header.what);
   out.write(&word, sizeof word);
 }
 template <class = void>
 [[nodiscard]] packed_header load_packed_header(reader& in) {
   std::uint64_t word = 0;
   in.read(&word, sizeof word);
-  return {static_cast<std::size_t>(word >> 1), (word & 1) != 0};
+  if ((word & 3) > 2) throw codec_error("what stands before a packed task is rubbish");
+  return {static_cast<std::size_t>(word >> 2), static_cast<packed_header::content>(word & 3)};
 }
 
 /// What an observer shall know of a run in another process; comes home behind the result.

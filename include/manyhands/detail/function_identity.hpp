@@ -87,6 +87,8 @@ class basic_image_table {
     const auto found = std::find_if(images_.begin(), images_.end(), [=](const image& each) { return each.has_id && each.id == id; });
     return found != images_.end() ? &*found : nullptr;
   }
+  /// How often something was loaded or unloaded, up to now.
+  [[nodiscard]] std::uint64_t loads() const noexcept { return loads_; }
   /// Null where the system does not tell.
   [[nodiscard]] const image* program() const noexcept { return images_.empty() ? nullptr : &images_.front(); }
 

@@ -30,15 +30,12 @@
 
 namespace manyhands::detail {
 
-/// The function that an initializer calls. Null where there is none. Throws `not_transportable` for any but a plain function, and `error`
-/// where that cannot be named.
+/// The function that an initializer calls. Null where there is none. Throws `not_transportable` for any but a plain function.
 template <class = void>
-[[nodiscard]] std::optional<function_identity> identity_of(const std::function<void()>& initializer) {
-  if (!initializer) return std::nullopt;
-  const void* function = nullptr;
-  if (const auto* const plain = initializer.target<void (*)()>()) function = reinterpret_cast<const void*>(*plain);
-  if (const auto* const quiet = initializer.target<void (*)() noexcept>()) function = reinterpret_cast<const void*>(*quiet);
-  if (function != nullptr) return identify(function);
+[[nodiscard]] const void* code_of(const std::function<void()>& initializer) {
+  if (!initializer) return nullptr;
+  if (const auto* const plain = initializer.target<void (*)()>()) return reinterpret_cast<const void*>(*plain);
+  if (const auto* const quiet = initializer.target<void (*)() noexcept>()) return reinterpret_cast<const void*>(*quiet);
   int status = 0;
   const std::unique_ptr<char, decltype(&std::free)> name(abi::__cxa_demangle(initializer.target_type().name(), nullptr, nullptr, &status),
                                                          &std::free);
@@ -91,9 +88,9 @@ class basic_scope_codec {
   }
 
   static void save_function(const std::function<void()>& function, writer& out) {
-    const std::optional<function_identity> identity = identity_of(function);
-    put(std::optional<bool>(identity.has_value()), out);
-    if (identity) save_identity(*identity, out);
+    const void* const code = code_of(function);
+    put(std::optional<bool>(code != nullptr), out);
+    if (code != nullptr) save_identity(identify(code), out);
   }
   [[nodiscard]] static std::function<void()> load_function(reader& in) {
     if (!take<bool>(in).value_or(false)) return {};
@@ -193,14 +190,7 @@ class basic_packed_call final : private packed_call_state, public jobs {
       const packed_header known = load_packed_header(header);
       const std::span<const std::byte> rest = header.take(header.remaining());
       here.task = known.index;
-      if (known.is_known) {
-        result.clear();
-        result.write(rest.data(), rest.size());
-        last = {.index = known.index, .worker = here.worker, .begin = observed_call::clock::now()};
-        last.end = last.begin;
-        if (jobs::facts().tells_runs) save_far_run(last, 0, result);
-        return task_result::value;
-      }
+      if (known.what != packed_header::content::task) return pass_on(number, known, rest, result);
       const auto once = [&](bool) { return run_once(rest, result); };
       // It may be run again and again: each time it is made anew of its bytes.
       error = jobs::facts().is_watched() ? run_attempts(
@@ -217,6 +207,10 @@ class basic_packed_call final : private packed_call_state, public jobs {
     if (jobs::facts().tells_runs) save_far_run(last, here.attempt, result);
     return error != nullptr ? task_result::error : task_result::value;
   }
+  /// The same for the task that `hold` was given last.
+  task_result execute(std::size_t number, writer& result) noexcept override { return execute(number, held_, result); }
+  /// The bytes must stay until they were executed.
+  void hold(std::span<const std::byte> task) noexcept { held_ = task; }
   /// Lets no task at or above this number start any more.
   void lower_limit(std::size_t number) noexcept { stop_at(number); }
   /// How many tasks there are, for who asks.
@@ -240,10 +234,6 @@ class basic_packed_call final : private packed_call_state, public jobs {
   void fail(std::size_t, std::exception_ptr) noexcept override {}
   void load(std::size_t, reader&) override {}
   void load_error(std::size_t, reader&) noexcept override {}
-  task_result execute(std::size_t, writer& bytes) noexcept override {
-    bytes.clear();
-    return task_result::error;
-  }
   [[nodiscard]] result_transport transport() const override { return {}; }
   bool read(std::size_t) noexcept override { return false; }
 
@@ -279,6 +269,18 @@ class basic_packed_call final : private packed_call_state, public jobs {
     return made;
   }
 
+  /// What the caller knew beforehand.
+  task_result pass_on(std::size_t number, packed_header known, std::span<const std::byte> bytes, writer& result) {
+    result.clear();
+    result.write(bytes.data(), bytes.size());
+    const bool is_error = known.what == packed_header::content::error;
+    if (is_error && !keeps_errors) stop_at(number);
+    if (jobs::facts().tells_runs) {
+      const auto now = observed_call::clock::now();
+      save_far_run({.index = known.index, .worker = here.worker, .begin = now, .end = now}, 0, result);
+    }
+    return is_error ? task_result::error : task_result::value;
+  }
   /// One attempt.
   [[nodiscard]] std::exception_ptr run_once(std::span<const std::byte> task, writer& result) noexcept {
     result.clear();
@@ -293,6 +295,7 @@ class basic_packed_call final : private packed_call_state, public jobs {
     }
   }
 
+  std::span<const std::byte> held_;
   mutable std::mutex mutex_;
   std::exception_ptr aborted_;  // guarded by mutex_
 };

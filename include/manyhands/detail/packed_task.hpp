@@ -181,6 +181,10 @@ consteval bool comes_home() {
   }
 }
 
+/// A task that is called as a `Task` and returns a `Result` has a way there and back.
+template <class Task, class Result>
+inline constexpr bool can_be_sent = packed_form_of<Task>::possible&& comes_home<Result>();
+
 /// `task_packing::run` for tasks that are called as a `Task`.
 template <class Task, class Result>
 void run_packed(reader& in, writer& value) {
@@ -189,7 +193,7 @@ void run_packed(reader& in, writer& value) {
 /// The same, null where they cannot travel, or their result has no way home, which a call says first.
 template <class Task, class Result>
 [[nodiscard]] constexpr task_packing::runner runner_of() noexcept {
-  if constexpr (packed_form_of<Task>::possible && comes_home<Result>()) {
+  if constexpr (can_be_sent<Task, Result>) {
     return &run_packed<Task, Result>;
   } else {
     return nullptr;
@@ -199,7 +203,7 @@ template <class Task, class Result>
 /// How tasks travel that are called as a `Task` and return a `Result`, which is no reference to something of theirs.
 template <class Task, class Result>
 [[nodiscard]] task_packing packing_of() {
-  if constexpr (runner_of<Task, Result>() != nullptr) {
+  if constexpr (can_be_sent<Task, Result>) {
     return {.run = runner_of<Task, Result>()};
   } else {
     task_packing none;

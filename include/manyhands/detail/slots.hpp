@@ -206,12 +206,21 @@ class slot_jobs final : public jobs {
     return all;
   }
   void pack(std::size_t index, writer& bytes) override {
-    const auto kept = facts().kept != nullptr ? facts().kept->find(index) : std::nullopt;
-    save_packed_header({.index = index, .is_known = kept.has_value()}, bytes);
-    if (kept) {
-      bytes.write(kept->data(), kept->size());
-    } else {
+    if (facts().kept != nullptr) {
+      if (const auto kept = facts().kept->find(index)) {
+        save_packed_header({.index = index, .what = packed_header::content::value}, bytes);
+        bytes.write(kept->data(), kept->size());
+        return;
+      }
+    }
+    const std::size_t begin = bytes.size();
+    try {
+      save_packed_header({.index = index}, bytes);
       slots_.pack(index, bytes);
+    } catch (...) {
+      bytes.truncate(begin);
+      save_packed_header({.index = index, .what = packed_header::content::error}, bytes);
+      save_exception(std::current_exception(), bytes);
     }
   }
 
