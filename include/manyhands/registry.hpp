@@ -80,7 +80,8 @@ template <class = void>
   if (found != table.factories.end()) return found->second;
   if (name == "mpi") {
     const char* const reason = why_no_mpi().load(std::memory_order_acquire);
-    throw error(reason != nullptr ? reason : "backend \"mpi\" is not available yet: include <manyhands/backends/mpi.hpp>, and make an mpi_session");
+    throw error(reason != nullptr ? reason
+                                  : "backend \"mpi\" is not available yet: include <manyhands/backends/mpi.hpp>, and make an mpi_session");
   }
   std::string known;
   for (const auto& [one, factory] : table.factories) known += (known.empty() ? "" : ", ") + one;

@@ -168,7 +168,7 @@ class basic_mpi_world {
                  "manyhands: rank %d on %s gave no sign of life for %lld ms: the run ends. With mpi_options{.on_lost = on_lost::resubmit} "
                  "the other ranks would go on.\n",
                  rank, roster_->host_of(rank).c_str(), static_cast<long long>(options_.silence.count()));
-    MPI_Abort(MPI_COMM_WORLD, 1);
+    abort(1);
   }
   /// Lets the other ranks end.
   void dismiss() noexcept {
@@ -220,7 +220,7 @@ class basic_mpi_world {
     } catch (const std::exception& problem) {
       std::fprintf(stderr, "manyhands: rank %d on %s cannot go on: %s\n", roster_->rank(), roster_->host_of(roster_->rank()).c_str(),
                    problem.what());
-      MPI_Abort(MPI_COMM_WORLD, 1);
+      abort(1);
     }
     MPI_Finalize();
     end_worker(0);
@@ -231,7 +231,13 @@ class basic_mpi_world {
     const std::string where = task != no_index ? " in task " + std::to_string(task) : std::string();
     std::fprintf(stderr, "manyhands: exit(%d) was called%s on rank %d on %s: the rank is lost.\n", code, where.c_str(), roster_->rank(),
                  roster_->host_of(roster_->rank()).c_str());
-    if (options_.on_lost == on_lost::stop) MPI_Abort(MPI_COMM_WORLD, code != 0 ? code : 1);
+    if (options_.on_lost == on_lost::stop) abort(code != 0 ? code : 1);
+  }
+  /// Ends the run.
+  static void abort(int code) noexcept {
+    // The launcher brings home what was printed, but not what it finds after this.
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    MPI_Abort(MPI_COMM_WORLD, code);
   }
 
   static std::atomic<basic_mpi_world*> the_one;
