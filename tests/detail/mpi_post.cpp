@@ -83,6 +83,45 @@ TEST_CASE("what is larger than a message may be travels in parts, between others
   exchange(50'000, {200'000, 200'001, 3, 49'999, 50'000, 50'001, 1'000'000});
 }
 
+TEST_CASE("what is enclosed arrives with its letter, whatever the size of both") {
+  for (const std::size_t largest : {std::size_t{1'000}, mpi_post::usual_part}) {
+    const world here;
+    mpi_post post(here.comm, largest);
+    for (int to = 0; to < here.size; ++to) {
+      post.send(to, of_size(100, 1), of_size(5'000'000, 2));
+      post.send(to, of_size(3, 3));
+      post.send(to, of_size(2'000, 4), of_size(0, 5));
+    }
+    std::vector<int> got(static_cast<std::size_t>(here.size));
+    bool right = true;
+    int left = 3 * here.size;
+    const auto last_moment = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while ((left > 0 || post.is_sending()) && std::chrono::steady_clock::now() < last_moment) {
+      mpi_post::letter next;
+      if (!post.receive(next)) {
+        std::this_thread::yield();
+        continue;
+      }
+      mpi_post::letter inside;
+      inside.content = std::move(next.enclosed);
+      switch (got[static_cast<std::size_t>(next.from)]++) {
+        case 0:
+          right = right && is_right(next, 100, 1) && is_right(inside, 5'000'000, 2);
+          break;
+        case 1:
+          right = right && is_right(next, 3, 3) && inside.content.size() == 0;
+          break;
+        default:
+          right = right && is_right(next, 2'000, 4) && inside.content.size() == 0;
+      }
+      --left;
+    }
+    CHECK(right);
+    CHECK(left == 0);
+    MPI_Barrier(here.comm);
+  }
+}
+
 TEST_CASE("an MPI error is told in words") {
   try {
     mpi_check(MPI_ERR_RANK, "MPI_Something");

@@ -84,12 +84,12 @@ mpi_letter_head take_answer(mpi_post& post) {
 /// The same up to the end of a batch: answers come earlier where tasks take long.
 mpi_letter_head take_batch(mpi_post& post) {
   mpi_letter_head whole = take_answer(post);
-  while (whole.flag == 0) {
+  while (whole.is_last == 0) {
     const mpi_letter_head next = take_answer(post);
     CHECK(next.number == whole.number);
     CHECK(next.first == whole.first + whole.count);
     whole.count += next.count;
-    whole.flag = next.flag;
+    whole.is_last = next.is_last;
   }
   return whole;
 }
@@ -110,7 +110,7 @@ TEST_CASE("batches are run in order, and answered") {
   mpi_letter_head head = take_answer(post);
   CHECK(head.first == 10);
   CHECK(head.count == 3);
-  CHECK(head.flag == 1);
+  CHECK(head.is_last == 1);
   head = take_answer(post);
   CHECK(head.number == 1);
   CHECK(head.count == 1);
@@ -197,7 +197,7 @@ TEST_CASE("results of a batch that takes long come home before its end") {
     const mpi_letter_head head = take_answer(post);
     CHECK(head.first == done);
     done += head.count;
-    last = head.flag == 1;
+    last = head.is_last == 1;
   }
   CHECK(done == 10);
   CHECK(answers > 1);

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -156,7 +158,7 @@ class basic_mpi_call {
     const mpi_letter_head head = mpi_take_head(bytes);
     bool is_sane = true;
     if (head.kind == mpi_letter_kind::answer) {
-      is_sane = take_results(number, head, bytes);
+      is_sane = take_results(number, head, bytes, from.enclosed.bytes());
     } else if (head.kind == mpi_letter_kind::gave_back) {
       is_sane = ledger_.gave_back(static_cast<int>(number), static_cast<std::uint32_t>(head.number), static_cast<std::size_t>(head.first));
     } else if (head.kind == mpi_letter_kind::broken) {
@@ -165,18 +167,19 @@ class basic_mpi_call {
     if (!is_sane) throw codec_error("rank " + std::to_string(from.from) + " has answered what it was not asked");
     mark_debt(number);
   }
-  [[nodiscard]] bool take_results(std::size_t number, const mpi_letter_head& head, reader& bytes) {
+  [[nodiscard]] bool take_results(std::size_t number, const mpi_letter_head& head, reader& bytes, std::span<const std::byte> enclosed) {
     const index_range expected = ledger_.expected(static_cast<int>(number));
     if (head.count > expected.size() || (head.count != 0 && head.first != expected.first)) return false;
     const std::size_t last = expected.first + static_cast<std::size_t>(head.count);
     for (std::size_t index = expected.first; index != last; ++index) {
       const auto [what, result] = mpi_take_part(bytes);
-      if (index < work_.limit()) settle(index, static_cast<task_result>(what), result);
+      const bool is_enclosed = head.is_enclosed != 0 && index + 1 == last;
+      if (index < work_.limit()) settle(index, static_cast<task_result>(what), is_enclosed ? enclosed : result);
     }
     ledger_.limited(work_.limit());
     if (is_streaming_) ahead_.finished(expected.first, last);
     return ledger_.answered(static_cast<int>(number), static_cast<std::uint32_t>(head.number), static_cast<std::size_t>(head.count),
-                            head.flag != 0, std::chrono::nanoseconds(head.elapsed), clock::now());
+                            head.is_last != 0, std::chrono::nanoseconds(head.elapsed), clock::now());
   }
   void settle(std::size_t index, task_result what, std::span<const std::byte> result) noexcept {
     reader bytes(result);

@@ -23,7 +23,7 @@ enum class mpi_letter_kind : std::uint32_t {
   alive,      ///< rank 0 still runs
   finish,     ///< no more calls will come
   // to rank 0
-  answer,     ///< the next `count` results of batch `number`, from task `first` on; with `flag` the batch is done. They took `elapsed`
+  answer,     ///< the next `count` results of batch `number`, from task `first` on; they took `elapsed`
   gave_back,  ///< the tasks of batch `number` from `first` on; of nothing where `first` is `no_index`
   broken,     ///< the call cannot be run there: an error follows
   pong
@@ -37,7 +37,10 @@ struct mpi_letter_head {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
   std::int64_t elapsed = 0;  // nanoseconds
-  std::uint64_t flag = 0;
+  /// Of an answer: the batch is done.
+  std::uint32_t is_last = 0;
+  /// Of an answer: the last result is enclosed.
+  std::uint32_t is_enclosed = 0;
 };
 static_assert(std::has_unique_object_representations_v<mpi_letter_head>, "no byte of a letter is left to chance");
 

@@ -16,6 +16,7 @@
 #include <deque>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -60,6 +61,7 @@ class basic_mpi_post {
   struct letter {
     int from = 0;
     mpi_buffer content;
+    mpi_buffer enclosed;  // where there is something
   };
 
   /// MPI counts are `int`: what is larger than this travels in parts.
@@ -75,17 +77,11 @@ class basic_mpi_post {
   basic_mpi_post& operator=(const basic_mpi_post&) = delete;
 
   /// Sends the bytes on their way.
-  void send(int to, writer&& bytes) {
-    const auto kept = std::make_shared<writer>(std::move(bytes));
-    const std::size_t size = kept->size();
-    if (size <= largest_part_) return start(to, whole, kept, kept->bytes());
-    const auto head = std::make_shared<writer>();
-    const std::uint64_t announced = size;
-    head->write(&announced, sizeof announced);
-    start(to, announcement, head, head->bytes());
-    for (std::size_t at = 0; at < size; at += largest_part_) {
-      start(to, part, kept, kept->bytes().subspan(at, std::min(largest_part_, size - at)));
-    }
+  void send(int to, writer&& bytes) { send(to, whole, std::move(bytes)); }
+  /// The same with others that travel from where they are.
+  void send(int to, writer&& bytes, writer&& enclosed) {
+    send(to, with_enclosed, std::move(bytes));
+    send(to, whole, std::move(enclosed));
   }
   /// Moves on what is on its way. True while some of it is.
   bool is_sending() {
@@ -99,24 +95,28 @@ class basic_mpi_post {
   /// The next letter, if one has arrived.
   [[nodiscard]] bool receive(letter& next) {
     match_all();
-    std::uint64_t waiting = 0;  // ranks of which an earlier message is not complete, of the first 64
-    for (auto each = incoming_.begin(); each != incoming_.end(); ++each) {
+    std::uint64_t waiting = 0;  // ranks of which an earlier message is not complete; some share a bit, and wait for each other
+    for (auto each = incoming_.begin(); each != incoming_.end();) {
       const std::uint64_t bit = std::uint64_t{1} << (static_cast<unsigned>(each->from) % 64U);
-      if ((waiting & bit) != 0) continue;
-      if (each->request != MPI_REQUEST_NULL) {
-        int done = 0;
-        mpi_check(MPI_Test(&each->request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-        if (done == 0) {
-          waiting |= bit;
-          continue;
-        }
+      if ((waiting & bit) != 0 || !has_arrived(*each)) {
+        waiting |= bit;
+        ++each;
+        continue;
       }
-      next.from = each->from;
-      next.content = std::move(each->content);
-      const bool is_last = each->is_last;
-      incoming_.erase(each);
-      if (is_last) return true;
-      return receive(next);
+      incoming now = std::move(*each);
+      each = incoming_.erase(each);
+      if (!now.is_last) continue;
+      unfinished& mine = partial_[static_cast<std::size_t>(now.from)];
+      if (now.has_enclosed) {
+        mine.cover = std::move(now.content);
+        continue;
+      }
+      next = {now.from, std::move(now.content), {}};
+      if (mine.cover) {
+        next.enclosed = std::exchange(next.content, std::move(*mine.cover));
+        mine.cover.reset();
+      }
+      return true;
     }
     return false;
   }
@@ -133,7 +133,7 @@ class basic_mpi_post {
   }
 
  private:
-  enum tag : int { whole = 1, announcement = 2, part = 3 };
+  enum tag : int { whole = 1, with_enclosed = 2, announcement = 3, part = 4 };
   /// Smaller messages are not worth a receive of their own: they have travelled when they are seen.
   static constexpr std::size_t small = std::size_t{4} << 10U;
 
@@ -145,14 +145,37 @@ class basic_mpi_post {
   struct incoming {
     MPI_Request request = MPI_REQUEST_NULL;
     int from = 0;
-    bool is_last = true;  // with it the letter is complete
-    mpi_buffer content;   // in the last part all of it
+    bool is_last = true;        // with it the bytes are complete
+    bool has_enclosed = false;  // and what is enclosed comes next
+    mpi_buffer content;         // in the last part all of it
   };
-  /// A letter of which parts are missing.
+  /// What has come from a rank and waits for more.
   struct unfinished {
     mpi_buffer content;
     std::size_t at = 0;
+    bool has_enclosed = false;
+    std::optional<mpi_buffer> cover;  // of what is enclosed
   };
+
+  [[nodiscard]] static bool has_arrived(incoming& message) {
+    if (message.request == MPI_REQUEST_NULL) return true;
+    int done = 0;
+    mpi_check(MPI_Test(&message.request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    return done != 0;
+  }
+
+  void send(int to, tag what, writer&& bytes) {
+    const auto kept = std::make_shared<writer>(std::move(bytes));
+    const std::size_t size = kept->size();
+    if (size <= largest_part_) return start(to, what, kept, kept->bytes());
+    const auto head = std::make_shared<writer>();
+    const std::uint64_t announced[2] = {size, what == with_enclosed ? 1U : 0U};
+    head->write(announced, sizeof announced);
+    start(to, announcement, head, head->bytes());
+    for (std::size_t at = 0; at < size; at += largest_part_) {
+      start(to, part, kept, kept->bytes().subspan(at, std::min(largest_part_, size - at)));
+    }
+  }
 
   void start(int to, tag what, const std::shared_ptr<writer>& kept, std::span<const std::byte> bytes) {
     outgoing_.push_back({MPI_REQUEST_NULL, to, kept});
@@ -179,12 +202,14 @@ class basic_mpi_post {
   void match(MPI_Message& message, const MPI_Status& status, std::size_t size) {
     unfinished& mine = partial_[static_cast<std::size_t>(status.MPI_SOURCE)];
     if (status.MPI_TAG == announcement) {
-      std::uint64_t announced = 0;
-      mpi_check(MPI_Mrecv(&announced, sizeof announced, MPI_BYTE, &message, MPI_STATUS_IGNORE), "MPI_Mrecv");
-      mine = {mpi_buffer(announced), 0};
+      std::uint64_t announced[2] = {};
+      mpi_check(MPI_Mrecv(announced, sizeof announced, MPI_BYTE, &message, MPI_STATUS_IGNORE), "MPI_Mrecv");
+      mine.content = mpi_buffer(announced[0]);
+      mine.at = 0;
+      mine.has_enclosed = announced[1] != 0;
       return;
     }
-    incoming_.push_back({MPI_REQUEST_NULL, status.MPI_SOURCE, true, {}});
+    incoming_.push_back({MPI_REQUEST_NULL, status.MPI_SOURCE, true, status.MPI_TAG == with_enclosed, {}});
     incoming& next = incoming_.back();
     std::byte* to = nullptr;
     if (status.MPI_TAG == part) {
@@ -193,6 +218,7 @@ class basic_mpi_post {
       mine.at += size;
       next.is_last = mine.at == mine.content.size();
       if (next.is_last) next.content = std::move(mine.content);
+      next.has_enclosed = next.is_last && mine.has_enclosed;
     } else {
       next.content = mpi_buffer(size);
       to = next.content.data();

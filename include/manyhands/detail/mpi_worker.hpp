@@ -123,6 +123,8 @@ class basic_mpi_worker {
   /// Results of a batch that goes on travel alone when they have waited so long, or become so many bytes.
   static constexpr std::chrono::milliseconds longest_wait{50};
   static constexpr std::size_t most_bytes = std::size_t{4} << 20U;
+  /// A result of so many bytes travels from where it is.
+  static constexpr std::size_t large = std::size_t{128} << 10U;
 
   struct order {
     mpi_letter_head head;
@@ -309,18 +311,19 @@ class basic_mpi_worker {
       running_.store(index, std::memory_order_relaxed);
       result_.clear();
       const task_result what = state.call->run(index, task, result_);
-      mpi_put_part(results, static_cast<std::uint64_t>(what), result_.bytes());
-      if (result_.size() > most_bytes) result_ = writer();
+      const bool is_large = result_.size() >= large;
+      mpi_put_part(results, static_cast<std::uint64_t>(what), is_large ? std::span<const std::byte>() : result_.bytes());
       ++head.count;
-      if (++unlooked < look_after && results.size() < most_bytes) continue;
+      if (++unlooked < look_after && results.size() < most_bytes && !is_large) continue;
       const clock::time_point now = clock::now();
       // Cheap tasks are not worth a look at the clock each.
       look_after =
           now - listened < between_tasks / 4 ? std::min<std::size_t>(2 * look_after, 32) : std::max<std::size_t>(look_after / 2, 1);
       unlooked = 0;
-      if (now - began > longest_wait || results.size() >= most_bytes) {
+      if (now - began > longest_wait || results.size() >= most_bytes || is_large) {
         head.elapsed = std::chrono::nanoseconds(now - began).count();
-        answer(std::exchange(results, mpi_short_letter(head)), head);
+        head.is_enclosed = is_large ? 1 : 0;
+        answer(std::exchange(results, mpi_short_letter(head)), head, is_large ? &result_ : nullptr);
         began = clock::now();
       } else if (now - listened > between_tasks) {
         const std::lock_guard lock(mutex_);
@@ -338,20 +341,25 @@ class basic_mpi_worker {
       current_.reset();
     }
     head.elapsed = std::chrono::nanoseconds(clock::now() - began).count();
-    head.flag = 1;
-    answer(std::move(results), head);
+    head.is_last = 1;
+    answer(std::move(results), head, nullptr);
   }
-  void answer(writer&& results, mpi_letter_head& head) {
+  void answer(writer&& results, mpi_letter_head& head, writer* enclosed) {
     results.overwrite(0, &head, sizeof head);
-    send(std::move(results));
+    send(std::move(results), enclosed);
     head.first += head.count;
     head.count = 0;
+    head.is_enclosed = 0;
   }
   /// What is large has to have left before the next task begins: while that runs, nobody would see to it.
-  void send(writer&& bytes) {
+  void send(writer&& bytes, writer* enclosed = nullptr) {
     {
       const std::lock_guard lock(mutex_);
-      post_.send(0, std::move(bytes));
+      if (enclosed != nullptr) {
+        post_.send(0, std::move(bytes), std::exchange(*enclosed, writer()));
+      } else {
+        post_.send(0, std::move(bytes));
+      }
       listen();
     }
     for (mpi_patience patience; is_sending();) patience.wait();
