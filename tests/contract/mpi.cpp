@@ -114,7 +114,8 @@ TEST_CASE("another build of the program is refused by name") {
 TEST_CASE("a rank that is killed, or ends, in the middle of a task ends the run") {
   for (const char* mode : {"kill", "crash", "exit", "_exit"}) {
     const run ended = faults(3, mode);
-    CHECK(ended.code != 0);
+    // MPICH's launcher ends the run, too, where a rank calls _exit(0), but with that rank's status.
+    if (is_open_mpi || std::string(mode) != "_exit") CHECK(ended.code != 0);
     CHECK(ended.code != 124);
     CHECK(ended.lasted.count() < 20);
     // The call that came before has ended, and this one has not.
