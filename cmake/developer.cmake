@@ -29,6 +29,11 @@ if("${MANYHANDS_SANITIZE}" MATCHES "thread")
   endif()
 endif()
 
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND Boost_VERSION VERSION_LESS 1.80)
+  # Boost.Asio before 1.80 looks for clang's coroutines in a header that has gone.
+  add_compile_definitions(BOOST_ASIO_HAS_CO_AWAIT=1)
+endif()
+
 # The target all_verify_interface_header_sets compiles each header alone. Not by default: it takes as long as a third of the tests.
 set_target_properties(manyhands PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
 

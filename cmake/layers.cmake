@@ -112,5 +112,6 @@ set(manyhands_headers
     manyhands/detail/call_setup.hpp
     manyhands/generator.hpp
     manyhands/parallel.hpp
+    manyhands/async.hpp
     manyhands/detail/engine.hpp
     manyhands.hpp)

@@ -30,6 +30,14 @@
 
 namespace manyhands {
 
+namespace detail {
+
+/// Incomplete without `#include <manyhands/async.hpp>`.
+template <class Range>
+struct async_start;
+
+}  // namespace detail
+
 /// Runs tasks on workers and returns their results in the order of the tasks.
 ///
 /// A call blocks until every task has ended; when it returns or throws, no task of it runs or will run. Of several errors it throws the one
@@ -98,6 +106,23 @@ class Parallel {
   template <class Range>
   requires(std::ranges::range<Range>) [[nodiscard]] auto generator_unordered(Range&& range) const {
     return stream<false>(std::forward<Range>(range));
+  }
+
+  /// With `#include <manyhands/async.hpp>`: an Asio operation that makes the call `(*this)(range)` in a thread of its own, and does not
+  /// block. `token` is any completion token: a callback, `use_future`, `use_awaitable`, `deferred`. Its signature is
+  /// `void(std::exception_ptr, std::vector<R>)`, without the vector where tasks return `void`; it completes on the handler's executor,
+  /// whose context must live until then. All errors come through it, those of bad options, too.
+  ///
+  /// The scope is the one around this line, also where the token starts the operation later. The range is kept or referred to as by
+  /// `generator`, and read in the operation's thread. Where the handler has a cancellation slot (Boost 1.77 or later), any cancellation
+  /// stops the call, which ends with `cancelled`; `options::stop` does so everywhere. Made in a task, it is no part of that task's call: it
+  /// has as many workers as a nested call would have, beside those of the outer one. Let it complete before `main` returns.
+  template <class Range, class Token>
+  requires(std::ranges::range<Range>) auto async(Range&& range, Token&& token) const {
+    if constexpr (check_range<Range>()) {
+      using base = detail::base_of<Range>;
+      return detail::async_start<base>::call(options_, base(std::forward<Range>(range)), std::forward<Token>(token));
+    }
   }
 
  private:

@@ -36,14 +36,14 @@ std::shared_ptr<backend> shared_backend() {
 }
 
 /// The registered backends. A table is never changed once it is published, so that a worker forked at any moment can read it.
-template <class>
+template <class Any>
 struct basic_backend_table {
   std::map<std::string, backend_factory, std::less<>> factories = {
-      {"sequential", shared_backend<sequential_backend>},
-      {"threads", shared_backend<threads_backend>},
+      {"sequential", shared_backend<basic_sequential_backend<Any>>},
+      {"threads", shared_backend<basic_threads_backend<Any>>},
 #if MANYHANDS_HAS_FORK
-      {"processes", shared_backend<processes_backend>},
-      {"loky", shared_backend<loky_backend>},
+      {"processes", shared_backend<basic_processes_backend<Any>>},
+      {"loky", shared_backend<basic_loky_backend<Any>>},
 #endif
   };
   /// Of `factories`: who makes the backend that is used where nobody chose.
@@ -52,9 +52,9 @@ struct basic_backend_table {
 };
 using backend_table = basic_backend_table<void>;
 
-template <class = void>
+template <class Any = void>
 std::atomic<const backend_table*>& current_table() {
-  static std::atomic<const backend_table*> current{new backend_table};
+  static std::atomic<const backend_table*> current{new basic_backend_table<Any>};
   return current;
 }
 

@@ -157,7 +157,10 @@ TEST_CASE("a result that cannot travel is refused before any task runs") {
 TEST_CASE("a worker that a signal ends costs one task, and the signal is told") {
   const manyhands_test::leak_check leaks;
   const int signal = GENERATE(SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGKILL, SIGTERM);
-  CHECK(lost(after([signal] { std::raise(signal); })) == ending{signal, -1});
+  CHECK(lost(after([signal] {
+          if (MANYHANDS_ASAN != 0) std::signal(signal, SIG_DFL);  // it would report and exit
+          std::raise(signal);
+        })) == ending{signal, -1});
 }
 
 TEST_CASE("a worker that leaves in the middle of a task costs one task, and the code is told") {
@@ -573,6 +576,8 @@ TEST_CASE("a hundred calls leave nothing behind") {
   for (int call = 0; call < 100; ++call) CHECK(on_processes()(numbers(3) | delayed([](int i) { return i; })) == numbers(3));
 }
 
+// AddressSanitizer of g++ 12 does not make its allocator ready for a fork: one while another thread allocates leaves a lock taken.
+#if !MANYHANDS_ASAN || defined(__clang__)
 TEST_CASE("several threads may call at a time") {
   const manyhands_test::leak_check leaks;
   const Parallel shared = on_processes();
@@ -615,6 +620,7 @@ TEST_CASE("a host whose other threads never stop allocating and printing can for
   over = true;
   for (std::thread& each : busy) each.join();
 }
+#endif
 
 TEST_CASE("the host's other children are nobody's business") {
   const manyhands_test::leak_check leaks;

@@ -43,8 +43,8 @@ TEST_CASE("functions of the program are named, those that it does not export, to
 }
 
 TEST_CASE("functions of libraries are named") {
-  const auto names = frame_names({reinterpret_cast<std::uintptr_t>(::dlsym(RTLD_DEFAULT, "fopen")) + 2});
-  CHECK_THAT(names.at(0), Contains("fopen") && Contains("+0x2 (libc"));
+  const auto names = frame_names({reinterpret_cast<std::uintptr_t>(::dlsym(RTLD_DEFAULT, "gnu_get_libc_version")) + 2});
+  CHECK_THAT(names.at(0), Contains("gnu_get_libc_version") && Contains("+0x2 (libc"));
 }
 
 TEST_CASE("what no file knows is a number, and nothing has no names") {
