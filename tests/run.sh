@@ -1,8 +1,8 @@
 #!/bin/sh
 # tests/run.sh [ctest arguments]
 #
-# Installs what is missing, builds the tests and runs them. CXX names the compiler; MANYHANDS_PRESET a preset of CMakePresets.json: dev (the default),
-# release, asan, tsan, coverage or tidy.
+# Installs what is missing, builds the tests and runs them; without arguments all but those that take minutes, which `tests/run.sh -L slow` runs. CXX
+# names the compiler; MANYHANDS_PRESET a preset of CMakePresets.json: dev (the default), release, asan, tsan, coverage or tidy.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -20,6 +20,8 @@ case "$preset" in
     if setarch -R true 2>/dev/null; then launch="setarch -R"; fi
     ;;
 esac
+
+[ $# -gt 0 ] || set -- -LE slow
 
 cmake --preset "$preset"
 $launch cmake --build --preset "$preset" --parallel "$(nproc)" -- -k 0

@@ -265,6 +265,9 @@ namespace detail {
 class outside_helpers;
 class stream_driver;
 
+/// How often a backend was registered.
+inline constinit std::atomic<std::uint64_t> registered_backend_changes{0};
+
 /// How the library's own backends run a call whose results are taken one by one while it goes on.
 struct stream_host {
   enum class kind : std::uint8_t {

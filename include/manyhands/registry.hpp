@@ -124,6 +124,7 @@ void register_parallel_backend(std::string name, backend_factory factory, bool m
     next->preferred = &next->factories.find(preferred)->second;
   } while (!current.compare_exchange_weak(seen, next.get(), std::memory_order_acq_rel));
   static_cast<void>(next.release());
+  detail::registered_backend_changes.fetch_add(1, std::memory_order_release);
 }
 
 /// The names of all backends that can be asked for, sorted.

@@ -162,6 +162,10 @@ outcome<int> after(misdeed what, int culprit = 17, manyhands::batch_size batch =
   return results[static_cast<std::size_t>(culprit)];
 }
 
+struct late_comer : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 int twice(int x) { return 2 * x; }
 void initialize() { ++notes[0]; }
 void initialize_otherwise() { ++notes[1]; }
@@ -649,6 +653,34 @@ TEST_CASE("workers know a library that was loaded after they were started") {
   const std::vector<int> found = on_loky()(std::vector<function>{fn, fn});
   CHECK(found.at(0) == found.at(1));
   ::dlclose(library);
+}
+
+TEST_CASE("workers know what was registered after they were started") {
+  const pool_check leaks;
+  static_cast<void>(processes_of(on_loky()));
+  manyhands::register_exception<late_comer>();
+  CHECK_THROWS_AS(on_loky()(numbers(2) | delayed([](int) -> int { throw late_comer("late"); })), late_comer);
+  manyhands::register_parallel_backend("late comer", [] { return manyhands::detail::make_backend("sequential"); });
+  const auto inner =
+      on_loky()(numbers(2) | delayed([](int) { return Parallel({.n_jobs = 3, .backend = "late comer"})(numbers(4) | delayed(twice))[3]; }));
+  CHECK(inner == std::vector<int>{6, 6});
+}
+
+TEST_CASE("workers are bound for a call that wants it, and not for the next one") {
+  const pool_check leaks;
+  const auto processors = [](int) {
+    std::this_thread::sleep_for(2ms);
+    return manyhands::detail::affinity_mask().count();
+  };
+  const int all = manyhands::detail::affinity_mask().count();
+  const options wish{.n_jobs = 2, .backend = "loky", .pin = manyhands::pin::cores};
+  const auto places = manyhands::detail::select_pinning(wish);
+  REQUIRE(places.has_value());
+  for (const int count : Parallel(wish)(numbers(4) | delayed(processors))) {
+    CHECK(count <= all);
+    if (places->places.size() > 1) CHECK(count < all);
+  }
+  for (const int count : on_loky()(numbers(4) | delayed(processors))) CHECK(count == all);
 }
 
 TEST_CASE("what a task prints is written, once") {

@@ -156,7 +156,7 @@ TEST_CASE("tasks that were taken back are passed over, and so is a call that nev
   auto call = squares();
   far.begin(1, call.work);
   far.begin(2, call.work);
-  for (const std::size_t index : {0, 1, 2, 3, 2, 3, 4}) far.send_task(call.work, index);
+  for (const std::size_t index : {0U, 1U, 2U, 3U, 2U, 3U, 4U}) far.send_task(call.work, index);
   far.board.post(0, {0, 2});
   far.board.post(1, {2, 5});
   for (const int expected : {1, 4, 9, 16, 25}) CHECK(far.value() == expected);

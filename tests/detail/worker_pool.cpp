@@ -76,15 +76,24 @@ TEST_CASE("calls that want other workers get others") {
   pool().give_back(std::move(again), plain, no_index);
 }
 
-TEST_CASE("a worker that does not know what was loaded since is let go") {
+TEST_CASE("a worker that does not know what the program knows by now is let go") {
   const pool_check leaks;
-  worker_link old = taken({.loads = 1});
+  const int number = 0;
+  const known_program later = GENERATE_COPY(known_program{.loads = 1}, known_program{.exceptions = &number}, known_program{.backends = 1});
+  worker_link old = taken(plain);
   const pid_t pid = old.process().pid();
-  pool().give_back(std::move(old), {.loads = 1}, no_index);
-  worker_link later = taken({.loads = 2});
-  CHECK(later.process().pid() != pid);
+  pool().give_back(std::move(old), plain, no_index);
+  worker_link next = taken({.program = later});
+  CHECK(next.process().pid() != pid);
   CHECK(pool().idle() == 0);
-  pool().give_back(std::move(later), {.loads = 2}, no_index);
+  pool().give_back(std::move(next), {.program = later}, no_index);
+}
+
+TEST_CASE("what the program knows changes with what is registered") {
+  const known_program before = known_program::now();
+  CHECK(known_program::now() == before);
+  manyhands::detail::registered_backend_changes.fetch_add(1);
+  CHECK(known_program::now() != before);
 }
 
 TEST_CASE("a worker that has been given its share of tasks is not taken, and not kept") {

@@ -23,9 +23,9 @@ namespace manyhands {
 ///
 /// A worker is a copy of the program as it was when the worker was started, and keeps what its tasks change: globals, the environment, the
 /// working directory. It is started when a call finds too few that wait, and ended after 10 s without work, with the program, when
-/// `options::max_tasks_per_worker` is reached, and when the program has loaded or unloaded a library since. Calls of several threads at a
-/// time never share one: each takes as many as it wants. `options::initializer` must be a function pointer, and runs once in a worker's
-/// life; calls with another one, or with another `memory_limit`, have workers of their own.
+/// `options::max_tasks_per_worker` is reached, and when the program has since loaded or unloaded a library, or registered an exception or a
+/// backend. Calls of several threads at a time never share one: each takes as many as it wants. `options::initializer` must be a function
+/// pointer, and runs once in a worker's life; calls with another one, or with another `memory_limit`, have workers of their own.
 ///
 /// The first start of a worker takes as long as on the backend "processes", which also says what works in a worker. Workers are forked by a
 /// thread that the first call starts, and that sleeps between the calls.

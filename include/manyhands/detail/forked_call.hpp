@@ -52,9 +52,7 @@ class basic_forked_call {
         supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
                     work.facts().retries, work.facts().tasks_per_worker),
         pool_(&pool),
-        kind_{.initializer = code_of(work.facts().initializer),
-              .memory_limit = work.facts().memory_limit,
-              .loads = image_table::refreshed().loads()},
+        kind_{.initializer = code_of(work.facts().initializer), .memory_limit = work.facts().memory_limit, .program = known_program::now()},
         intake_(work, supervisor_, 0),
         links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
         polled_(2 * links_.size()) {

@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+#include <manyhands/backend.hpp>
+#include <manyhands/detail/exception_table.hpp>
 #include <manyhands/detail/function_identity.hpp>
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/pinning.hpp>
@@ -28,13 +30,29 @@
 
 namespace manyhands::detail {
 
+/// What a worker knows of the program for as long as it lives, and the program may come to know better.
+struct known_program {
+  /// How often code was loaded or unloaded.
+  std::uint64_t loads = 0;
+  /// The exceptions and backends that were registered.
+  const void* exceptions = nullptr;
+  std::uint64_t backends = 0;
+
+  /// Throws `std::bad_alloc`.
+  template <class = void>
+  [[nodiscard]] static known_program now() {
+    return {image_table::refreshed().loads(), registered_exceptions.load(std::memory_order_acquire),
+            registered_backend_changes.load(std::memory_order_acquire)};
+  }
+  friend bool operator==(const known_program&, const known_program&) = default;
+};
+
 /// What a worker that lives on was made for. Calls that want the same may follow each other in it.
 struct worker_kind {
   /// The code of the call's initializer, null where it has none: a worker that has run another one may be in no state for this.
   const void* initializer = nullptr;
   std::size_t memory_limit = 0;
-  /// How often code was loaded and unloaded before its fork: it knows no later one.
-  std::uint64_t loads = 0;
+  known_program program = {};
 
   friend bool operator==(const worker_kind&, const worker_kind&) = default;
 };
@@ -77,7 +95,7 @@ class basic_worker_pool {
     // The last one first: its memory is warm, and those that are not needed grow old.
     for (std::size_t at = idle_.size(); at-- != 0;) {
       idle_worker& found = idle_[at];
-      const bool is_stale = found.kind.loads != kind.loads;
+      const bool is_stale = found.kind.program != kind.program;
       if (!is_stale && (found.kind != kind || found.link.tasks_given >= quota)) continue;
       worker_link taken = std::move(found.link);
       idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(at));
