@@ -65,7 +65,7 @@ class basic_mpi_call {
   bool advance() noexcept {
     try {
       if (workers_.empty()) throw pool_broken("no rank is left to run tasks: all but rank 0 are lost");
-      has_news_ = desk_.collect(reserved_.call, letters_);
+      has_news_ = desk_.collect(reserved_.call, letters_, patience_.sleeps() ? mpi_post::look::well : mpi_post::look::once);
       step();
     } catch (...) {
       work_.abort(std::current_exception());

@@ -74,7 +74,7 @@ class basic_mpi_desk {
     at(rank).owes += change;
   }
   /// Moves letters, and gives the call those that are for it. True if any have come, for whatever call.
-  bool collect(std::uint32_t call, std::vector<letter>& mine) {
+  bool collect(std::uint32_t call, std::vector<letter>& mine, mpi_post::look how = mpi_post::look::once) {
     mine.clear();
     std::vector<int> silent;
     bool any = false;
@@ -82,8 +82,8 @@ class basic_mpi_desk {
       const std::lock_guard lock(mutex_);
       const clock::time_point now = clock::now();
       forgive(now);
-      static_cast<void>(post_.is_sending());
-      for (letter next; post_.receive(next); any = true) sort(std::move(next), now);
+      static_cast<void>(post_.is_sending(how));
+      for (letter next; post_.receive(next, how); any = true) sort(std::move(next), now);
       if (const auto found = calls_.find(call); found != calls_.end()) std::swap(mine, found->second);
       if (now - checked_ > ping_interval / 4) {
         checked_ = now;
@@ -96,7 +96,7 @@ class basic_mpi_desk {
   /// Moves letters. True while some are on their way out.
   bool is_sending() {
     const std::lock_guard lock(mutex_);
-    return post_.is_sending();
+    return post_.is_sending(mpi_post::look::well);
   }
   [[nodiscard]] bool is_lost(int rank) {
     const std::lock_guard lock(mutex_);

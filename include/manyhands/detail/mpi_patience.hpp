@@ -21,6 +21,8 @@ class mpi_patience {
     std::this_thread::sleep_for(sleep_);
     sleep_ = std::min(sleep_ * 2, longest);
   }
+  /// Whether the next wait is a sleep.
+  [[nodiscard]] bool sleeps() const noexcept { return rounds_ == most_rounds; }
   /// Something has come.
   void reset() noexcept {
     rounds_ = 0;

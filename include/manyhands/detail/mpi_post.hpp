@@ -83,18 +83,17 @@ class basic_mpi_post {
     send(to, with_enclosed, std::move(bytes));
     send(to, whole, std::move(enclosed));
   }
+  /// How hard to look. Open MPI asks the network only now and then, at every eighth look: who does not look all the time, looks so often.
+  enum class look : std::uint8_t { once, well };
+
   /// Moves on what is on its way. True while some of it is.
-  bool is_sending() {
-    for (auto each = outgoing_.begin(); each != outgoing_.end();) {
-      int done = 0;
-      mpi_check(MPI_Test(&each->request, &done, MPI_STATUS_IGNORE), "MPI_Test");
-      each = done != 0 ? outgoing_.erase(each) : std::next(each);
-    }
+  bool is_sending(look how = look::once) {
+    for (int left = how == look::well ? good_look : 1; left > 0 && !outgoing_.empty(); --left) move_outgoing();
     return !outgoing_.empty();
   }
   /// The next letter, if one has arrived.
-  [[nodiscard]] bool receive(letter& next) {
-    match_all();
+  [[nodiscard]] bool receive(letter& next, look how = look::once) {
+    match_all(how == look::well ? good_look : 1);
     std::uint64_t waiting = 0;  // ranks of which an earlier message is not complete; some share a bit, and wait for each other
     for (auto each = incoming_.begin(); each != incoming_.end();) {
       const std::uint64_t bit = std::uint64_t{1} << (static_cast<unsigned>(each->from) % 64U);
@@ -136,6 +135,7 @@ class basic_mpi_post {
   enum tag : int { whole = 1, with_enclosed = 2, announcement = 3, part = 4 };
   /// Smaller messages are not worth a receive of their own: they have travelled when they are seen.
   static constexpr std::size_t small = std::size_t{4} << 10U;
+  static constexpr int good_look = 10;
 
   struct outgoing {
     MPI_Request request = MPI_REQUEST_NULL;
@@ -186,14 +186,23 @@ class basic_mpi_post {
     if (done != 0) outgoing_.pop_back();
   }
 
-  /// Begins to receive all that has come.
-  void match_all() {
+  void move_outgoing() {
+    for (auto each = outgoing_.begin(); each != outgoing_.end();) {
+      int done = 0;
+      mpi_check(MPI_Test(&each->request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+      each = done != 0 ? outgoing_.erase(each) : std::next(each);
+    }
+  }
+  /// Begins to receive all that has come; looks so often where nothing has.
+  void match_all(int looks) {
     for (;;) {
       int found = 0;
       MPI_Message message = MPI_MESSAGE_NULL;
       MPI_Status status;
       mpi_check(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm_, &found, &message, &status), "MPI_Improbe");
+      if (found == 0 && --looks > 0) continue;
       if (found == 0) return;
+      looks = 1;
       int count = 0;
       mpi_check(MPI_Get_count(&status, MPI_BYTE, &count), "MPI_Get_count");
       match(message, status, static_cast<std::size_t>(count));

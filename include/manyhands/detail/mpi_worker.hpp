@@ -87,7 +87,7 @@ class basic_mpi_worker {
       bool is_orphan = false;
       {
         const std::lock_guard lock(mutex_);
-        const bool any = listen();
+        const bool any = listen(patience.sleeps() ? mpi_post::look::well : mpi_post::look::once);
         if (!orders_.empty()) {
           next = std::move(orders_.front());
           orders_.pop_front();
@@ -140,11 +140,11 @@ class basic_mpi_worker {
   // --- with mutex_ held
 
   /// Hears all that has come. True if there was anything.
-  bool listen() {
+  bool listen(mpi_post::look how) {
     listened_.store(clock::now().time_since_epoch().count(), std::memory_order_relaxed);
-    static_cast<void>(post_.is_sending());
+    static_cast<void>(post_.is_sending(how));
     bool any = false;
-    for (typename mpi_post::letter next; post_.receive(next); any = true) hear(std::move(next.content));
+    for (typename mpi_post::letter next; post_.receive(next, how); any = true) hear(std::move(next.content));
     if (any) heard_ = clock::now();
     return any;
   }
@@ -227,7 +227,7 @@ class basic_mpi_worker {
       const clock::duration since(clock::now().time_since_epoch().count() - listened_.load(std::memory_order_relaxed));
       if (is_over_ || since < 2 * listening_interval) continue;
       try {
-        listen();
+        listen(mpi_post::look::well);
       } catch (...) {  // the serving thread will meet it, too
       }
       if (asked_.empty()) continue;
@@ -327,7 +327,7 @@ class basic_mpi_worker {
         began = clock::now();
       } else if (now - listened > between_tasks) {
         const std::lock_guard lock(mutex_);
-        listen();
+        listen(mpi_post::look::well);
       } else {
         continue;
       }
@@ -360,13 +360,13 @@ class basic_mpi_worker {
       } else {
         post_.send(0, std::move(bytes));
       }
-      listen();
+      listen(mpi_post::look::once);
     }
     for (mpi_patience patience; is_sending();) patience.wait();
   }
   [[nodiscard]] bool is_sending() {
     const std::lock_guard lock(mutex_);
-    return post_.is_sending();
+    return post_.is_sending(mpi_post::look::well);
   }
 
   std::mutex mutex_;
