@@ -21,6 +21,7 @@
 #include <iterator>
 #include <memory>
 #include <numeric>
+#include <random>
 #include <set>
 #include <stdexcept>
 #include <stop_token>
@@ -783,4 +784,78 @@ TEST_CASE("a long row of short calls is served, and nothing is left") {
     const auto results = on_loky()(std::vector<int>{round, round + 1} | delayed(twice));
     if (results != std::vector<int>{2 * round, 2 * round + 2}) FAIL("round " << round);
   }
+}
+
+namespace {
+
+/// A task of a call that one of its tasks may spoil.
+struct mixed_job {
+  int number = 0;
+  int culprit = -1;
+  int fault = 0;
+  std::string text = {};
+};
+
+std::size_t run_mixed(const mixed_job& one) {
+  if (one.number == one.culprit) {
+    if (one.fault == 1) std::raise(SIGSEGV);
+    if (one.fault == 2) ::_exit(3);
+    if (one.fault == 3) throw std::runtime_error("as asked");
+    if (one.fault == 4) std::this_thread::sleep_for(60s);
+    if (one.fault == 5) std::exit(0);
+    if (one.fault == 6) std::raise(SIGSTOP);
+  }
+  return static_cast<std::size_t>(one.number) + one.text.size();
+}
+
+/// Makes calls of all sorts, and returns how many of them did not give exactly what they should.
+int mixed_calls(unsigned seed, int count) {
+  std::mt19937 random(seed);
+  const auto below = [&random](unsigned n) { return static_cast<int>(random() % n); };
+  int wrong = 0;
+  for (int call = 0; call < count; ++call) {
+    const std::size_t length = below(20) == 0 ? 300'000 : static_cast<std::size_t>(below(50));
+    const int size = 1 + below(length > 1000 ? 20 : 200);
+    const int fault = below(14);  // mostly none
+    const bool fails = fault >= 1 && fault <= 6;
+    const int culprit = below(static_cast<unsigned>(size));
+    std::vector<mixed_job> jobs;
+    for (int i = 0; i < size; ++i) jobs.push_back({i, culprit, fault, std::string(length, 'x')});
+    options how{.n_jobs = 2 + below(3), .backend = "loky"};
+    if (below(2) == 0) how.batch_size = 1 + below(20);
+    if (fault == 4 || fault == 6) how.timeout = 50ms;
+    if (below(5) == 0) how.retries = 1;
+    if (below(7) == 0) how.max_tasks_per_worker = 1 + below(30);
+    if (below(9) == 0) how.initializer = initialize;
+    const Parallel parallel(how);
+    try {
+      if (below(2) == 0) {
+        const auto results = parallel.outcomes(jobs | delayed(run_mixed));
+        for (std::size_t i = 0; i < results.size(); ++i) {
+          const bool is_lost = fails && static_cast<int>(i) == culprit;
+          if (results[i].has_value() == is_lost || (!is_lost && *results[i] != i + length)) ++wrong;
+        }
+      } else {
+        const auto results = parallel(jobs | delayed(run_mixed));
+        if (fails) ++wrong;
+        for (std::size_t i = 0; i < results.size(); ++i) wrong += results[i] != i + length;
+      }
+    } catch (const std::exception&) {
+      if (!fails) ++wrong;
+    }
+  }
+  return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("any mix of calls and faults, in several threads at once, gives exactly what it should", "[slow]") {
+  const pool_check leaks;
+  std::array<int, 4> wrong{};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < wrong.size(); ++t) {
+    threads.emplace_back([&wrong, t] { wrong[t] = mixed_calls(t, 150); });
+  }
+  for (std::thread& each : threads) each.join();
+  for (const int each : wrong) CHECK(each == 0);
 }
