@@ -69,9 +69,12 @@ Parallel on_loky(int n_jobs = 2, manyhands::batch_size batch = manyhands::automa
 }
 
 int process(int) { return ::getpid(); }
+/// The processes that run so many tasks at the same time.
 std::set<int> processes_of(const Parallel& parallel, int tasks = 2) {
-  const auto all = parallel(numbers(tasks) | delayed([](int) {
-                              std::this_thread::sleep_for(5ms);  // so that no worker takes all
+  notes[7] = 0;
+  const auto all = parallel(std::vector<int>(static_cast<std::size_t>(tasks), tasks) | delayed([](int together) {
+                              ++notes[7];
+                              for (int i = 0; i < 30'000 && notes[7] < together; ++i) std::this_thread::sleep_for(1ms);
                               return static_cast<int>(::getpid());
                             }));
   return {all.begin(), all.end()};
@@ -232,7 +235,8 @@ TEST_CASE("more workers are started when a call wants more, and fewer used when 
   const std::set<int> four = processes_of(on_loky(4), 4);
   CHECK(four.size() == 4);
   CHECK(std::includes(four.begin(), four.end(), two.begin(), two.end()));
-  const std::set<int> again = processes_of(on_loky(2), 6);
+  const auto pids = on_loky(2)(numbers(6) | delayed(process));
+  const std::set<int> again(pids.begin(), pids.end());
   CHECK(again.size() <= 2);
   CHECK(std::includes(four.begin(), four.end(), again.begin(), again.end()));
 }
@@ -425,28 +429,22 @@ TEST_CASE("a worker is replaced after so many tasks, of all its calls") {
 TEST_CASE("the initializer runs once in a worker's life, in replacements too, and one that throws fails the call") {
   const pool_check leaks;
   clear();
-  const Parallel prepared({.n_jobs = 2, .backend = "loky", .batch_size = 1, .initializer = initialize});
-  const auto work = [](int i) {
-    std::this_thread::sleep_for(5ms);
-    return notes[0] != 0 ? i : -1;
-  };
-  CHECK(prepared(numbers(4) | delayed(work)) == numbers(4));
+  const Parallel prepared({.n_jobs = 2, .backend = "loky", .initializer = initialize});
+  const std::set<int> first = processes_of(prepared);
   CHECK(notes[0] == 2);
-  CHECK(prepared(numbers(4) | delayed(work)) == numbers(4));
+  CHECK(prepared(numbers(20) | delayed([](int i) { return notes[0] != 0 ? i : -1; })) == numbers(20));
+  CHECK(processes_of(prepared) == first);
   CHECK(notes[0] == 2);
   const auto results = prepared.outcomes(numbers(10) | delayed([](int i) {
                                            if (i == 3) std::raise(SIGKILL);
-                                           std::this_thread::sleep_for(2ms);
                                            return i;
                                          }));
   CHECK(lost(results[3]) == ending{SIGKILL, -1});
+  CHECK(processes_of(prepared).size() == 2);
   CHECK(notes[0] == 3);
   // One that does something else has workers of its own.
-  const Parallel other({.n_jobs = 2, .backend = "loky", .batch_size = 1, .initializer = initialize_otherwise});
-  CHECK(other(numbers(4) | delayed([](int i) {
-                std::this_thread::sleep_for(5ms);
-                return i;
-              })) == numbers(4));
+  const Parallel other({.n_jobs = 2, .backend = "loky", .initializer = initialize_otherwise});
+  CHECK(processes_of(other).size() == 2);
   CHECK(notes[0] == 3);
   CHECK(notes[1] == 2);
   const Parallel throwing({.n_jobs = 2, .backend = "loky", .initializer = +[] { throw std::domain_error("not today"); }});
