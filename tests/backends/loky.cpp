@@ -21,6 +21,7 @@
 #include <iterator>
 #include <memory>
 #include <numeric>
+#include <random>
 #include <set>
 #include <stdexcept>
 #include <stop_token>
@@ -68,9 +69,12 @@ Parallel on_loky(int n_jobs = 2, manyhands::batch_size batch = manyhands::automa
 }
 
 int process(int) { return ::getpid(); }
+/// The processes that run so many tasks at the same time.
 std::set<int> processes_of(const Parallel& parallel, int tasks = 2) {
-  const auto all = parallel(numbers(tasks) | delayed([](int) {
-                              std::this_thread::sleep_for(5ms);  // so that no worker takes all
+  notes[7] = 0;
+  const auto all = parallel(std::vector<int>(static_cast<std::size_t>(tasks), tasks) | delayed([](int together) {
+                              ++notes[7];
+                              for (int i = 0; i < 30'000 && notes[7] < together; ++i) std::this_thread::sleep_for(1ms);
                               return static_cast<int>(::getpid());
                             }));
   return {all.begin(), all.end()};
@@ -231,7 +235,8 @@ TEST_CASE("more workers are started when a call wants more, and fewer used when 
   const std::set<int> four = processes_of(on_loky(4), 4);
   CHECK(four.size() == 4);
   CHECK(std::includes(four.begin(), four.end(), two.begin(), two.end()));
-  const std::set<int> again = processes_of(on_loky(2), 6);
+  const auto pids = on_loky(2)(numbers(6) | delayed(process));
+  const std::set<int> again(pids.begin(), pids.end());
   CHECK(again.size() <= 2);
   CHECK(std::includes(four.begin(), four.end(), again.begin(), again.end()));
 }
@@ -424,28 +429,22 @@ TEST_CASE("a worker is replaced after so many tasks, of all its calls") {
 TEST_CASE("the initializer runs once in a worker's life, in replacements too, and one that throws fails the call") {
   const pool_check leaks;
   clear();
-  const Parallel prepared({.n_jobs = 2, .backend = "loky", .batch_size = 1, .initializer = initialize});
-  const auto work = [](int i) {
-    std::this_thread::sleep_for(5ms);
-    return notes[0] != 0 ? i : -1;
-  };
-  CHECK(prepared(numbers(4) | delayed(work)) == numbers(4));
+  const Parallel prepared({.n_jobs = 2, .backend = "loky", .initializer = initialize});
+  const std::set<int> first = processes_of(prepared);
   CHECK(notes[0] == 2);
-  CHECK(prepared(numbers(4) | delayed(work)) == numbers(4));
+  CHECK(prepared(numbers(20) | delayed([](int i) { return notes[0] != 0 ? i : -1; })) == numbers(20));
+  CHECK(processes_of(prepared) == first);
   CHECK(notes[0] == 2);
   const auto results = prepared.outcomes(numbers(10) | delayed([](int i) {
                                            if (i == 3) std::raise(SIGKILL);
-                                           std::this_thread::sleep_for(2ms);
                                            return i;
                                          }));
   CHECK(lost(results[3]) == ending{SIGKILL, -1});
+  CHECK(processes_of(prepared).size() == 2);
   CHECK(notes[0] == 3);
   // One that does something else has workers of its own.
-  const Parallel other({.n_jobs = 2, .backend = "loky", .batch_size = 1, .initializer = initialize_otherwise});
-  CHECK(other(numbers(4) | delayed([](int i) {
-                std::this_thread::sleep_for(5ms);
-                return i;
-              })) == numbers(4));
+  const Parallel other({.n_jobs = 2, .backend = "loky", .initializer = initialize_otherwise});
+  CHECK(processes_of(other).size() == 2);
   CHECK(notes[0] == 3);
   CHECK(notes[1] == 2);
   const Parallel throwing({.n_jobs = 2, .backend = "loky", .initializer = +[] { throw std::domain_error("not today"); }});
@@ -783,4 +782,78 @@ TEST_CASE("a long row of short calls is served, and nothing is left") {
     const auto results = on_loky()(std::vector<int>{round, round + 1} | delayed(twice));
     if (results != std::vector<int>{2 * round, 2 * round + 2}) FAIL("round " << round);
   }
+}
+
+namespace {
+
+/// A task of a call that one of its tasks may spoil.
+struct mixed_job {
+  int number = 0;
+  int culprit = -1;
+  int fault = 0;
+  std::string text = {};
+};
+
+std::size_t run_mixed(const mixed_job& one) {
+  if (one.number == one.culprit) {
+    if (one.fault == 1) std::raise(SIGSEGV);
+    if (one.fault == 2) ::_exit(3);
+    if (one.fault == 3) throw std::runtime_error("as asked");
+    if (one.fault == 4) std::this_thread::sleep_for(60s);
+    if (one.fault == 5) std::exit(0);
+    if (one.fault == 6) std::raise(SIGSTOP);
+  }
+  return static_cast<std::size_t>(one.number) + one.text.size();
+}
+
+/// Makes calls of all sorts, and returns how many of them did not give exactly what they should.
+int mixed_calls(unsigned seed, int count) {
+  std::mt19937 random(seed);
+  const auto below = [&random](unsigned n) { return static_cast<int>(random() % n); };
+  int wrong = 0;
+  for (int call = 0; call < count; ++call) {
+    const std::size_t length = below(20) == 0 ? 300'000 : static_cast<std::size_t>(below(50));
+    const int size = 1 + below(length > 1000 ? 20 : 200);
+    const int fault = below(14);  // mostly none
+    const bool fails = fault >= 1 && fault <= 6;
+    const int culprit = below(static_cast<unsigned>(size));
+    std::vector<mixed_job> jobs;
+    for (int i = 0; i < size; ++i) jobs.push_back({i, culprit, fault, std::string(length, 'x')});
+    options how{.n_jobs = 2 + below(3), .backend = "loky"};
+    if (below(2) == 0) how.batch_size = 1 + below(20);
+    if (fault == 4 || fault == 6) how.timeout = 50ms;
+    if (below(5) == 0) how.retries = 1;
+    if (below(7) == 0) how.max_tasks_per_worker = 1 + below(30);
+    if (below(9) == 0) how.initializer = initialize;
+    const Parallel parallel(how);
+    try {
+      if (below(2) == 0) {
+        const auto results = parallel.outcomes(jobs | delayed(run_mixed));
+        for (std::size_t i = 0; i < results.size(); ++i) {
+          const bool is_lost = fails && static_cast<int>(i) == culprit;
+          if (results[i].has_value() == is_lost || (!is_lost && *results[i] != i + length)) ++wrong;
+        }
+      } else {
+        const auto results = parallel(jobs | delayed(run_mixed));
+        if (fails) ++wrong;
+        for (std::size_t i = 0; i < results.size(); ++i) wrong += results[i] != i + length;
+      }
+    } catch (const std::exception&) {
+      if (!fails) ++wrong;
+    }
+  }
+  return wrong;
+}
+
+}  // namespace
+
+TEST_CASE("any mix of calls and faults, in several threads at once, gives exactly what it should", "[slow]") {
+  const pool_check leaks;
+  std::array<int, 4> wrong{};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < wrong.size(); ++t) {
+    threads.emplace_back([&wrong, t] { wrong[t] = mixed_calls(t, 150); });
+  }
+  for (std::thread& each : threads) each.join();
+  for (const int each : wrong) CHECK(each == 0);
 }
