@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sched.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -100,6 +102,7 @@ class basic_mpi_call {
 
   /// Arguments of so many bytes are enough for a batch.
   static constexpr std::size_t most_bytes = std::size_t{4} << 20U;
+  static constexpr std::chrono::milliseconds longest_sending{100};
 
   struct worker {
     bool was_told = false;  // of the call
@@ -244,8 +247,8 @@ class basic_mpi_call {
     is_streaming_ = true;
     const std::size_t room = ahead_.room(work_.known(), batch());
     if (room == 0) return;
-    // The input may be slow, and nobody moves letters meanwhile.
-    while (desk_.is_sending()) static_cast<void>(::sched_yield());
+    // The input may be slow, and nobody moves letters meanwhile. But a rank that does not take its letters shall not be waited for here.
+    for (const auto begin = clock::now(); desk_.is_sending() && clock::now() - begin < longest_sending;) static_cast<void>(::sched_yield());
     static_cast<void>(work_.read(std::min(room, batch())));
     heed_limit();
   }

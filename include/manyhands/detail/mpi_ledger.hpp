@@ -57,7 +57,6 @@ class basic_mpi_ledger {
     if (who.batches.empty()) return false;
     batch& oldest = who.batches.front();
     if (oldest.number != number || count > oldest.last - oldest.done) return false;
-    if (!finished && oldest.done + count == oldest.last && oldest.done < limit_ && count == 0) return false;
     if (oldest.done == oldest.first && oldest.waited && finished) learn_latency(now - oldest.given - elapsed);
     oldest.done += count;
     unfinished_ -= count;

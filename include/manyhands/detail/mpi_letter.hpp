@@ -21,7 +21,7 @@ enum class mpi_letter_kind : std::uint32_t {
   done,       ///< the call has ended
   ping,       ///< answered by `pong`, whatever the worker is doing
   alive,      ///< rank 0 still runs
-  finish,     ///< no more calls will come
+  finish,     ///< no more calls will come; `count` ranks were lost
   // to rank 0
   answer,     ///< the next `count` results of batch `number`, from task `first` on; they took `elapsed`
   gave_back,  ///< the tasks of batch `number` from `first` on; of nothing where `first` is `no_index`

@@ -112,6 +112,8 @@ class basic_mpi_worker {
     turn_to(nullptr);
     while (is_sending()) patience.wait();
   }
+  /// Whether ranks were lost before the end: those will not call `MPI_Finalize`. After `serve`.
+  [[nodiscard]] bool ranks_were_lost() const noexcept { return ranks_were_lost_; }
   /// The task that runs, `no_index` if none does. Any thread.
   [[nodiscard]] std::size_t running() const noexcept { return running_.load(std::memory_order_relaxed); }
 
@@ -177,6 +179,7 @@ class basic_mpi_worker {
         return;
       case mpi_letter_kind::finish:
         is_finished_ = true;
+        ranks_were_lost_ = head.count != 0;
         return;
       default:
         return;
@@ -377,7 +380,8 @@ class basic_mpi_worker {
   std::vector<std::stop_source> asked_;     // to be asked to stop
   std::optional<mpi_letter_head> current_;  // the batch that runs
   bool is_finished_ = false;                // rank 0 has said so
-  bool is_over_ = false;                    // the listener is to end
+  bool ranks_were_lost_ = false;
+  bool is_over_ = false;  // the listener is to end
   clock::time_point heard_ = {};
 
   std::condition_variable changed_;

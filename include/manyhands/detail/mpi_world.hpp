@@ -180,7 +180,7 @@ class basic_mpi_world {
     changed_.notify_all();
     if (pulse_.joinable()) pulse_.join();
     try {
-      desk_->send_all({.kind = mpi_letter_kind::finish});
+      desk_->send_all({.kind = mpi_letter_kind::finish, .count = desk_->losses()});
       mpi_patience patience;
       const auto last_moment = std::chrono::steady_clock::now() + options_.silence;
       while (desk_->is_sending() && (desk_->losses() == 0 || std::chrono::steady_clock::now() < last_moment)) patience.wait();
@@ -216,6 +216,7 @@ class basic_mpi_world {
       static const exit_guard guard(
           mark_, [](void* self, int code) noexcept { static_cast<const basic_mpi_world*>(self)->exits(code); }, this);
       worker_->serve();
+      if (worker_->ranks_were_lost()) end_worker(0);  // MPI_Finalize would wait for those for ever
       worker_.reset();
     } catch (const std::exception& problem) {
       std::fprintf(stderr, "manyhands: rank %d on %s cannot go on: %s\n", roster_->rank(), roster_->host_of(roster_->rank()).c_str(),
