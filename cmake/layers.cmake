@@ -17,6 +17,7 @@ set(manyhands_headers
     manyhands/observer.hpp
     manyhands/detail/observation.hpp
     manyhands/options.hpp
+    manyhands/detail/scope_frame.hpp
     manyhands/this_task.hpp
     manyhands/detail/aggregate.hpp
     manyhands/detail/bytes.hpp
@@ -48,13 +49,17 @@ set(manyhands_headers
     manyhands/detail/os.hpp
     manyhands/detail/journal.hpp
     manyhands/detail/output_file.hpp
+    manyhands/detail/far_run.hpp
     manyhands/detail/segmented.hpp
     manyhands/detail/repeatable.hpp
     manyhands/detail/call_stop.hpp
-    manyhands/detail/input.hpp
     manyhands/detail/results.hpp
+    manyhands/detail/function_identity.hpp
+    manyhands/detail/packed_task.hpp
+    manyhands/detail/input.hpp
     manyhands/detail/tuple_slots.hpp
     manyhands/detail/slots.hpp
+    manyhands/detail/packed_call.hpp
     manyhands/detail/hwloc.hpp
     manyhands/detail/process.hpp
     manyhands/detail/shared_memory.hpp
@@ -67,7 +72,10 @@ set(manyhands_headers
     manyhands/detail/supervisor.hpp
     manyhands/detail/worker_process.hpp
     manyhands/detail/worker_loop.hpp
+    manyhands/detail/task_ring.hpp
+    manyhands/detail/pooled_worker.hpp
     manyhands/detail/worker_link.hpp
+    manyhands/detail/worker_pool.hpp
     manyhands/detail/result_intake.hpp
     manyhands/detail/forked_call.hpp
     manyhands/detail/cgroup.hpp
@@ -86,6 +94,7 @@ set(manyhands_headers
     manyhands/backends/threads.hpp
     manyhands/backends/asio.hpp
     manyhands/backends/processes.hpp
+    manyhands/backends/loky.hpp
     # 5 watchers
     manyhands/observers/verbose.hpp
     manyhands/observers/progress.hpp

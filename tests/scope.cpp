@@ -255,7 +255,7 @@ TEST_CASE_METHOD(environment, "a guard that is refused changes nothing") {
   const parallel_config outer({.n_jobs = 3});
   CHECK_THROWS_AS(parallel_config({.n_jobs = 0}), std::invalid_argument);
   CHECK_THROWS_AS(parallel_backend("no such backend", {.n_jobs = 5}), std::invalid_argument);
-  CHECK_THROWS_AS(parallel_backend("loky", {.n_jobs = 5}), manyhands::error);
+  CHECK_THROWS_AS(parallel_backend("mpi", {.n_jobs = 5}), manyhands::error);
   CHECK(effective_n_jobs() == 3);
 }
 
@@ -501,5 +501,5 @@ TEST_CASE_METHOD(environment, "a backend that is none is refused") {
   CHECK(mentions(text, "backend is \"fibers\""));
   CHECK(mentions(text, "sequential"));
   CHECK(mentions(text, "threads"));
-  CHECK(mentions(refusal<manyhands::error>([] { const parallel_backend guard("loky"); }), "\"loky\" is not available yet"));
+  CHECK(mentions(refusal<manyhands::error>([] { const parallel_backend guard("mpi"); }), "\"mpi\" is not available yet"));
 }

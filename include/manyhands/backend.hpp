@@ -26,6 +26,7 @@
 //   3. return once every worker has left its `worker_scope`;
 //   4. register it with `register_parallel_backend`, or hand it to `options::backend`.
 // A backend whose workers do not share memory runs tasks with `jobs::execute` over there, and gives the bytes to `jobs::load` over here.
+// Where they did not inherit the tasks either, `jobs::pack` over here makes bytes of them, which `detail::packed_call` runs over there.
 
 namespace manyhands {
 
@@ -52,6 +53,23 @@ struct result_transport {
   std::size_t fixed_size = 0;
 
   [[nodiscard]] bool possible() const noexcept { return obstacle.empty(); }
+};
+
+/// How a call's tasks get to workers that did not inherit them.
+struct task_packing {
+  /// Runs a task once: takes what `jobs::pack` wrote of it, behind the header, and appends its value as `jobs::execute` does. Throws what
+  /// the task throws, and `codec_error` for bytes that are no such task.
+  using runner = void (*)(reader& task, writer& value);
+
+  /// The same in every process of this program, though at another address. Null where tasks cannot travel.
+  runner run = nullptr;
+  /// An error of one task is no reason not to run others.
+  bool keeps_errors = false;
+  /// Why they cannot: the type's name and the reason.
+  std::string type_name = {};
+  std::string obstacle = {};
+
+  [[nodiscard]] bool possible() const noexcept { return run != nullptr; }
 };
 
 /// What `jobs::execute` left in the bytes.
@@ -125,6 +143,17 @@ class jobs {
   /// Lowers this side's `limit` where no further task is wanted after an error.
   virtual task_result execute(std::size_t index, writer& bytes) noexcept = 0;
   [[nodiscard]] virtual result_transport transport() const = 0;
+
+  // --- where workers did not inherit the tasks; the calling thread
+
+  [[nodiscard]] virtual task_packing packing() const { return {.type_name = "manyhands::jobs", .obstacle = "it has no way to pack tasks"}; }
+  /// Appends a task's bytes, for `detail::packed_call` on the far side. The task stays, and may be packed again until it is settled. Where
+  /// saving an argument throws, or a function pointer cannot be named elsewhere, that error is packed, and becomes the task's over there.
+  /// Throws `std::bad_alloc`. Only where `packing()` is possible.
+  virtual void pack(std::size_t index, writer& bytes) {
+    static_cast<void>(index);
+    static_cast<void>(bytes);
+  }
 
   // --- the calling thread, between `backend::run`'s begin and its end
 
@@ -211,6 +240,8 @@ struct backend_traits {
   bool shares_memory = true;
   /// Calls `jobs::read` itself, as far ahead as `plan::read_ahead` says. For others everything is read before `run` begins.
   bool streams = false;
+  /// Its workers did not inherit the tasks: these need `jobs::pack`.
+  bool packs_tasks = false;
   /// A call made inside one of its tasks finds the workers of the outer call and shares them. Where nobody knows how, such calls run in
   /// their caller.
   bool nests = false;
@@ -230,6 +261,9 @@ struct plan {
 namespace detail {
 
 class outside_helpers;
+
+/// How often a backend was registered.
+inline constinit std::atomic<std::uint64_t> registered_backend_changes{0};
 
 /// How the library's own backends run a call whose results are taken one by one while it goes on.
 struct stream_host {

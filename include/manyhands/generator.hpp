@@ -119,14 +119,9 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
 
   void start() {
     backend& who = call_.who();
-    const bool shares_memory = who.traits().shares_memory;
-    work_.emplace(call_.facts, slots_, shares_memory);
-    result_transport home;
-    if (!shares_memory) {
-      home = work_->transport();
-      if (!home.possible()) throw not_transportable(home.type_name, home.obstacle);
-    }
-    drive(who, home.fixed_size);
+    const backend_traits traits = who.traits();
+    work_.emplace(call_.facts, slots_, traits.shares_memory);
+    drive(who, detail::checked_transport(*work_, traits).fixed_size);
     // Only now there is somebody to wake; and no task was read yet.
     if (call_.facts.stop != nullptr) {
       stops_.emplace(*call_.facts.stop, [this] {

@@ -153,7 +153,7 @@ struct options {
   /// `worker_lost` where something in it cannot bear that. Default: no limit. Of no effect where workers are threads.
   std::optional<std::size_t> memory_limit = std::nullopt;
   /// Runs once in every worker before its first task of the call, in the caller too where it takes tasks. If it throws, the call fails with
-  /// that error.
+  /// that error. On "loky" it must be a function pointer, and is not run again in workers that have run it for an earlier call.
   std::function<void()> initializer = {};
   /// What workers are bound to: cores or nodes that the calling thread may use when it makes the call, the first to worker 0, and from the
   /// beginning again where there are more workers. Ends with the call, for the caller, too. Default `pin::none`. Nested calls take it from

@@ -43,6 +43,8 @@ class pre_dispatch {
     constexpr double most = 1e15;
     return static_cast<std::size_t>(count < most ? count : most);
   }
+  /// What it was made of.
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
 
  private:
   [[nodiscard]] bool depends_on_n_jobs() const noexcept { return text_.find("n_jobs") != std::string::npos; }

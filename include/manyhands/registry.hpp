@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/backends/loky.hpp>
 #include <manyhands/backends/processes.hpp>
 #include <manyhands/backends/sequential.hpp>
 #include <manyhands/backends/threads.hpp>
@@ -42,6 +43,7 @@ struct basic_backend_table {
       {"threads", shared_backend<basic_threads_backend<Any>>},
 #if MANYHANDS_HAS_FORK
       {"processes", shared_backend<basic_processes_backend<Any>>},
+      {"loky", shared_backend<basic_loky_backend<Any>>},
 #endif
   };
   /// Of `factories`: who makes the backend that is used where nobody chose.
@@ -70,9 +72,7 @@ template <class = void>
   auto found = table.factories.find(name);
   if (found == table.factories.end()) found = table.factories.find(without_alias(name));
   if (found != table.factories.end()) return found->second;
-  constexpr std::array planned{std::string_view("loky"), std::string_view("mpi")};
-  if (std::find(planned.begin(), planned.end(), name) != planned.end())
-    throw error("backend \"" + std::string(name) + "\" is not available yet");
+  if (name == "mpi") throw error("backend \"" + std::string(name) + "\" is not available yet");
   std::string known;
   for (const auto& [one, factory] : table.factories) known += (known.empty() ? "" : ", ") + one;
   throw std::invalid_argument(std::string(asked_by) + " is \"" + std::string(name) + "\": use one of " + known +
@@ -114,6 +114,7 @@ void register_parallel_backend(std::string name, backend_factory factory, bool m
     next->preferred = &next->factories.find(preferred)->second;
   } while (!current.compare_exchange_weak(seen, next.get(), std::memory_order_acq_rel));
   static_cast<void>(next.release());
+  detail::registered_backend_changes.fetch_add(1, std::memory_order_release);
 }
 
 /// The names of all backends that can be asked for, sorted.

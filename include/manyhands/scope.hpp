@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/scope_frame.hpp>
 #include <manyhands/environment.hpp>
 #include <manyhands/errors.hpp>
 #include <manyhands/options.hpp>
@@ -21,11 +22,6 @@
 namespace manyhands {
 
 namespace detail {
-
-/// The defaults of a scope: its own and those of the scopes around it.
-struct scope_frame {
-  options merged;
-};
 
 /// `upper`, and where it says nothing, `lower`.
 template <class = void>

@@ -15,6 +15,13 @@
 
 namespace manyhands {
 
+namespace detail {
+
+template <class Task>
+struct packed_form;
+
+}  // namespace detail
+
 /// A call that waits to be made: a function and decayed copies of its arguments. What `delayed(fn)(args...)` gives.
 ///
 /// Calling it calls `fn` with `std::invoke`. A task that may be called again passes its arguments as lvalues, so that they last; an rvalue
@@ -71,6 +78,8 @@ class task {
   }
 
  private:
+  friend detail::packed_form<task>;
+
   Fn fn_;
   std::tuple<Args...> args_;
 };
@@ -180,6 +189,8 @@ class element_task {
   result_type call_lasting() { return std::invoke(callee(), element_); }
 
  private:
+  friend packed_form<element_task>;
+
   static auto keep(const Fn& fn) {
     if constexpr (shares) {
       return std::addressof(fn);

@@ -98,6 +98,8 @@ struct call_facts {
 
   /// Who is told what happens in the call. Null: nobody.
   observation* observed = nullptr;
+  /// Somebody in the caller's process is: this is the far side, which sends a record of each run home.
+  bool tells_runs = false;
   /// Where results are kept beyond the call. Null: nowhere.
   basic_journal<void>* kept = nullptr;
   /// Nobody is told of calls in here: a worker process has no way to tell, and what an observer does itself is not watched.
@@ -106,7 +108,9 @@ struct call_facts {
   int depth = 0;
 
   /// Whether there is more to a task than to run it once.
-  [[nodiscard]] bool is_watched() const noexcept { return retries != 0 || timeout.count() != 0 || observed != nullptr || kept != nullptr; }
+  [[nodiscard]] bool is_watched() const noexcept {
+    return retries != 0 || timeout.count() != 0 || observed != nullptr || tells_runs || kept != nullptr;
+  }
 };
 
 /// What the calling thread is doing. Not changed by anyone else.

@@ -94,6 +94,15 @@ TEST_CASE("an element that belongs to its task is kept for the next attempt") {
   CHECK(task() == 100);
 }
 
+TEST_CASE("an argument that is passed by std::ref stays where it is") {
+  int there = 1;
+  const auto add = [](int& i) { return ++i; };
+  auto task = delayed(add)(std::ref(there));
+  STATIC_REQUIRE(can_be_repeated<decltype(task)>);
+  CHECK(lasting_call<decltype(task)>::call(task) == 2);
+  CHECK(there == 2);
+}
+
 TEST_CASE("a repeated call leaves a task's arguments as they are") {
   auto task = delayed(by_value)(std::string(100, 'x'));
   CHECK(lasting_call<decltype(task)>::call(task) == 100);

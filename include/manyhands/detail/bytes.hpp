@@ -77,6 +77,8 @@ class writer {
     if (capacity_ - size_ < size) grow(size);
   }
 
+  /// Puts these bytes in the place of those at `at`, all of which were written before.
+  void overwrite(std::size_t at, const void* from, std::size_t size) noexcept { std::memcpy(buffer_.get() + at, from, size); }
   /// Takes back everything after the first `size` bytes, and keeps the capacity. `size` is at most `size()`.
   void truncate(std::size_t size) noexcept { size_ = size; }
   void clear() noexcept { size_ = 0; }

@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include <manyhands/detail/function_identity.hpp>
+#include <manyhands/detail/packed_call.hpp>
 #include <manyhands/generator.hpp>
 #include <manyhands/parallel.hpp>
 
@@ -61,12 +63,19 @@ MANYHANDS_ENGINE class basic_report_page<void>;
 MANYHANDS_ENGINE class basic_watchers<void>;
 MANYHANDS_ENGINE class basic_task_timer<void>;
 MANYHANDS_ENGINE class basic_call_setup<void>;
+MANYHANDS_ENGINE class basic_image_table<void>;
+MANYHANDS_ENGINE class basic_scope_codec<void>;
+MANYHANDS_ENGINE class basic_packed_call<void>;
 
 MANYHANDS_ENGINE std::string current_exception_text<void>();
 MANYHANDS_ENGINE void save_exception<void>(const std::exception_ptr&, writer&) noexcept;
 MANYHANDS_ENGINE void save_exception_chain<void>(const std::exception_ptr&, int, writer&);
 MANYHANDS_ENGINE std::exception_ptr load_exception<void>(reader&) noexcept;
 MANYHANDS_ENGINE std::exception_ptr load_exception_chain<void>(reader&, int);
+MANYHANDS_ENGINE function_identity identify_own<void>(const void*);
+MANYHANDS_ENGINE function_identity identify<void>(const void*);
+MANYHANDS_ENGINE const void* find_function<void>(const function_identity&);
+MANYHANDS_ENGINE void save_call<void>(const jobs&, writer&);
 MANYHANDS_ENGINE std::atomic<const backend_table*>& current_table<void>();
 MANYHANDS_ENGINE const backend_factory& factory_of<void>(std::string_view, const char*);
 MANYHANDS_ENGINE std::shared_ptr<backend> make_backend<void>(std::string_view, const char*);
@@ -86,6 +95,10 @@ MANYHANDS_ENGINE class basic_worker_board<void>;
 MANYHANDS_ENGINE class basic_assignment<void>;
 MANYHANDS_ENGINE class basic_supervisor<void>;
 MANYHANDS_ENGINE class basic_worker_loop<void>;
+MANYHANDS_ENGINE class basic_parcel_sender<void>;
+MANYHANDS_ENGINE class basic_parcel_receiver<void>;
+MANYHANDS_ENGINE class basic_pooled_worker<void>;
+MANYHANDS_ENGINE class basic_worker_pool<void>;
 MANYHANDS_ENGINE class basic_worker_link<void>;
 MANYHANDS_ENGINE class basic_result_intake<void>;
 MANYHANDS_ENGINE class basic_forked_call<void>;
@@ -97,6 +110,7 @@ MANYHANDS_ENGINE std::vector<std::string> frame_names<void>(const std::vector<st
 
 #if MANYHANDS_HAS_FORK
 MANYHANDS_ENGINE class basic_processes_backend<void>;
+MANYHANDS_ENGINE class basic_loky_backend<void>;
 #endif
 MANYHANDS_ENGINE int cpu_count<void>(bool);
 

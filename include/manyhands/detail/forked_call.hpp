@@ -17,9 +17,12 @@
 #include <manyhands/detail/inner_limit.hpp>
 #include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/os.hpp>
+#include <manyhands/detail/packed_call.hpp>
+#include <manyhands/detail/pooled_worker.hpp>
 #include <manyhands/detail/result_intake.hpp>
 #include <manyhands/detail/supervisor.hpp>
 #include <manyhands/detail/worker_link.hpp>
+#include <manyhands/detail/worker_pool.hpp>
 #include <manyhands/errors.hpp>
 
 namespace manyhands::detail {
@@ -40,7 +43,21 @@ class basic_forked_call {
         intake_(work, supervisor_, result_size),
         links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
         polled_(links_.size() + 1),
-        seats_(std::move(seats)) {}
+        seats_(std::move(seats)) {
+    forks_.emplace(work.facts());
+  }
+  /// The same on workers of that pool, which did not inherit the tasks. Throws `not_transportable`, too.
+  basic_forked_call(jobs& work, const plan& how, worker_pool& pool)
+      : work_(work),
+        supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
+                    work.facts().retries, work.facts().tasks_per_worker),
+        pool_(&pool),
+        kind_{.initializer = code_of(work.facts().initializer), .memory_limit = work.facts().memory_limit, .program = known_program::now()},
+        intake_(work, supervisor_, 0),
+        links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
+        polled_(2 * links_.size()) {
+    save_call(work, sent_);
+  }
 
   /// Returns once all tasks that somebody wants are settled and no worker is left. Throws only before the first task is handed out.
   void run() {
@@ -76,21 +93,25 @@ class basic_forked_call {
   [[nodiscard]] milliseconds falls_asleep() {
     milliseconds at_most = most_sleep();
     for (std::size_t number = 0; number < links_.size(); ++number) {
-      const worker_link& link = links_[number];
+      worker_link& link = links_[number];
       polled_[number] = {link.runs() ? link.process().fd() : -1, POLLIN, 0};
+      if (pool_ != nullptr) polled_[links_.size() + number] = {link.runs() ? link.bell()->fd() : -1, POLLIN, 0};
       if (!link.runs()) continue;
       link.board().caller_sleeps();
       // What it said before it knew that we sleep, it did not ring for.
       if (!ending_ && !link.is_corrupt && !link.was_ended && link.has_news()) at_most = milliseconds(0);
     }
-    polled_.back() = {bell_.fd(), POLLIN, 0};
+    if (forks_) polled_.back() = {forks_->bell.fd(), POLLIN, 0};
     return at_most;
   }
   [[nodiscard]] std::vector<pollfd>& polled() noexcept { return polled_; }
   void wakes_up() noexcept {
-    if (polled_.back().revents != 0) bell_.silence();
-    for (const worker_link& link : links_) {
-      if (link.runs()) link.board().caller_wakes();
+    if (forks_ && polled_.back().revents != 0) forks_->bell.silence();
+    for (std::size_t number = 0; number < links_.size(); ++number) {
+      const worker_link& link = links_[number];
+      if (!link.runs()) continue;
+      if (pool_ != nullptr && polled_[links_.size() + number].revents != 0) link.bell()->silence();
+      link.board().caller_wakes();
     }
   }
   /// What its workers have done up to now.
@@ -115,9 +136,11 @@ class basic_forked_call {
     seats_.clear();
   }
 
-  /// Ends all workers. Those that have done what was wanted write out what they printed; the others are at what nobody wants.
+  /// Ends all workers, or gives them back to their pool. Those that have done what was wanted write out what they printed; the others are
+  /// at what nobody wants.
   void end() noexcept {
     ending_ = true;
+    if (pool_ != nullptr) give_back();
     const clock::time_point last_moment = clock::now() + patience;
     const std::size_t limit = work_.limit();
     for (worker_link& link : links_) {
@@ -157,6 +180,38 @@ class basic_forked_call {
   /// And so long it has to begin to leave when it is dismissed.
   static constexpr milliseconds patience{1000};
 
+  /// Gives workers back that have nothing left to do, and waits a moment for those that are about to say so.
+  void give_back() noexcept {
+    const clock::time_point last_moment = clock::now() + patience;
+    const std::size_t limit = work_.limit();
+    for (worker_link& link : links_) {
+      if (link.runs()) link.send_no_more();
+    }
+    for (;;) {
+      bool any = false;
+      for (std::size_t number = 0; number < links_.size(); ++number) {
+        worker_link& link = links_[number];
+        if (!link.runs() || link.is_corrupt || link.was_ended || link.is_late || link.is_stuck) continue;
+        if (!intake_.take(static_cast<int>(number), link)) continue;
+        if (link.is_idle()) {
+          pool_->give_back(std::move(link), kind_, quota());
+          continue;
+        }
+        if (link.try_collect()) continue;
+        const std::size_t task = link.board().running();
+        any = any || ((task == no_index || task < limit) && link.can_become_idle());
+      }
+      if (!any || clock::now() > last_moment) return;
+      const milliseconds most = falls_asleep();
+      wait_for_any(polled_, std::min(most, milliseconds(1)));
+      wakes_up();
+    }
+  }
+  /// Of tasks, that a worker may be given in its life.
+  [[nodiscard]] std::size_t quota() const noexcept {
+    return work_.facts().tasks_per_worker != 0 ? work_.facts().tasks_per_worker : no_index;
+  }
+
   // --- what workers say
 
   void hear(std::size_t number) {
@@ -173,6 +228,7 @@ class basic_forked_call {
       if (!intake_.take(static_cast<int>(number), link) || !link.is_intact(limit_)) {
         doom(number);
       }
+      if (pool_ != nullptr && link.runs() && !link.is_corrupt) link.send(work_);
     }
     if (status) {
       bury(number, *status);
@@ -251,6 +307,10 @@ class basic_forked_call {
         supervisor_.fetched(work_.next(wanted.most));
         break;
       case action::kind::give:
+        if (pool_ != nullptr) {
+          link.queue(wanted.tasks);
+          link.send(work_, true);
+        }
         link.board().post(link.posted++, wanted.tasks, wanted.attempt);
         tell(occurrence::kind::dispatched, seat_of(wanted.worker), wanted.tasks);
         break;
@@ -278,10 +338,14 @@ class basic_forked_call {
     const int attempts = supervisor_.has_workers() ? 1 : 6;
     for (int attempt = 1;; ++attempt) {
       try {
-        flush_standard_streams();
-        link.start(work_, seat_for(number), parent_, intake_.places(), bell_, links_);
+        if (pool_ != nullptr) {
+          start_pooled(link, number);
+        } else {
+          flush_standard_streams();
+          link.start(work_, seat_for(number), forks_->parent, intake_.places(), forks_->bell, links_);
+        }
         link.board().limit(limit_);
-        supervisor_.started(number);
+        supervisor_.started(number, link.tasks_given);
         if (std::exchange(link.was_started, true)) tell(occurrence::kind::replaced, seat_of(number));
         return;
       } catch (const std::system_error& error) {
@@ -298,11 +362,27 @@ class basic_forked_call {
     }
   }
 
+  void start_pooled(worker_link& link, int number) {
+    pool_->take(link, kind_, quota());
+    call_opening opening{.worker = seat_for(number)};
+    if (work_.facts().pins != nullptr) {
+      const pinning& pins = *work_.facts().pins;
+      opening.processors = (work_.facts().binds ? pins.place_of(opening.worker) : pins.home()).processors();
+    }
+    writer bytes;
+    save_opening(opening, bytes);
+    link.begin_call(bytes.bytes(), sent_.bytes());
+  }
+
   void take_back(worker_link& link, const action& wanted) {
     // What a worker that waits for work is about to begin is left to it, or two idle workers would take one task from each other for ever.
     const bool begins = wanted.is_next && link.is_ready && link.board().running() == no_index;
     const std::optional<index_range> taken =
         link.board().take_back(wanted.number, wanted.tasks, wanted.done, wanted.wanted, begins ? 1 : 0);
+    if (pool_ != nullptr && taken && !taken->empty()) {
+      link.shorten(wanted.number, taken->first);
+      link.tasks_given -= taken->size();
+    }
     // Rubbish will be found by `hear`, which ends the worker; here there is just nothing to take.
     supervisor_.took_back(wanted.worker, wanted.number, taken.value_or(index_range{wanted.tasks.last, wanted.tasks.last}));
   }
@@ -312,7 +392,9 @@ class basic_forked_call {
     if (limit >= limit_) return;
     limit_ = limit;
     for (worker_link& link : links_) {
-      if (link.runs()) link.board().limit(limit);
+      if (!link.runs()) continue;
+      link.board().limit(limit);
+      if (pool_ != nullptr) link.board().nudge();  // it may wait for a task that will not be sent
     }
     supervisor_.limited(limit);
   }
@@ -380,10 +462,19 @@ class basic_forked_call {
 
   jobs& work_;
   const std::chrono::nanoseconds timeout_ = work_.facts().timeout;  // 0: none
-  const parent_facts parent_;
-  const shared_inner_limit inner_{work_.facts().inner};  // OpenBLAS starts threads in every child that has to lower the number itself
-  const doorbell bell_;
+  /// What a call needs that forks its workers itself.
+  struct forks {
+    explicit forks(const call_facts& facts) : inner(facts.inner) {}
+
+    const parent_facts parent = {};
+    const shared_inner_limit inner;  // OpenBLAS starts threads in every child that has to lower the number itself
+    const doorbell bell = {};
+  };
+  std::optional<forks> forks_;
   supervisor supervisor_;
+  worker_pool* const pool_ = nullptr;
+  const worker_kind kind_ = {};
+  writer sent_;  // the call, for workers of the pool
   result_intake intake_;
   std::vector<worker_link> links_;
   std::vector<pollfd> polled_;  // one a worker, and the bell

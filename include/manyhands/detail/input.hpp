@@ -12,13 +12,15 @@
 #include <utility>
 #include <vector>
 
+#include <manyhands/detail/packed_task.hpp>
 #include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/segmented.hpp>
 #include <manyhands/task.hpp>
 
 // A call's tasks by index, out of whatever range they were given in. Both kinds have `ready`, `complete` (whether that is all from the
 // start), `size`, `read` (in the calling thread only) and `invoke(i)` (any thread, each index once). Where `lasts` is true,
-// `invoke<true>(i)` may come before it as often as you like, and `release(i)` in its place.
+// `invoke<true>(i)` may come before it as often as you like, and `release(i)` in its place. `pack(i, out)` writes a task down and leaves it
+// as it is; it is called as a `task_type`.
 
 namespace manyhands::detail {
 
@@ -57,6 +59,7 @@ class indexed_input {
   using reference = std::ranges::range_reference_t<Range>;
 
  public:
+  using task_type = reference;
   using result_type = result_of<reference>;
   static constexpr bool reads_ahead = false;
   static constexpr bool lasts = std::is_lvalue_reference_v<reference> ? lasting_call<reference>::possible : made_anew<reference>;
@@ -72,6 +75,9 @@ class indexed_input {
     return std::invoke(first_[static_cast<std::ranges::range_difference_t<Range>>(index)]);
   }
   void release(std::size_t) noexcept {}
+  void pack(std::size_t index, writer& out) const {
+    save_task<reference>(first_[static_cast<std::ranges::range_difference_t<Range>>(index)], out);
+  }
 
  private:
   std::ranges::iterator_t<Range> first_;
@@ -89,6 +95,7 @@ class stored_input {
   using stored = std::conditional_t<refers, std::remove_reference_t<element>*, std::remove_reference_t<element>>;
 
  public:
+  using task_type = element;
   using result_type = result_of<element>;
   static constexpr bool reads_ahead = !std::ranges::random_access_range<Range>;
   static constexpr bool lasts = lasting_call<element>::possible;
@@ -133,6 +140,13 @@ class stored_input {
   /// Ends a task that was kept.
   void release(std::size_t index) noexcept {
     if constexpr (!refers) tasks_.reset(index);
+  }
+  void pack(std::size_t index, writer& out) {
+    if constexpr (refers) {
+      save_task<element>(*tasks_[index], out);
+    } else {
+      save_task<element>(tasks_[index], out);
+    }
   }
 
  private:

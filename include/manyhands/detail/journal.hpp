@@ -84,7 +84,11 @@ class basic_journal {
   }
   basic_journal(const basic_journal&) = delete;
   basic_journal& operator=(const basic_journal&) = delete;
-  ~basic_journal() { stop_syncing(); }
+  ~basic_journal() {
+    stop_syncing();
+    // Not by closing alone: a worker that lives on may have the file, too.
+    if (owner_ == ::getpid()) ::flock(fd_.get(), LOCK_UN);
+  }
 
   // --- any thread, and forked copies of the process
 
@@ -316,6 +320,7 @@ class basic_journal {
 
   const std::string path_;
   descriptor fd_;
+  const pid_t owner_ = ::getpid();
   std::unique_ptr<void, unmap> map_;  // the file as it was; the system keeps the lock for as long as this
   std::span<const std::byte> bytes_;  // the same
   std::vector<record> records_;       // by index

@@ -56,7 +56,8 @@ inline constexpr bool honest<std::optional<T>> = honest<T>;
 
 /// A parameter that refers to the argument itself.
 template <class Parameter, class Arg>
-inline constexpr bool binds = std::is_lvalue_reference_v<Parameter>&& std::is_convertible_v<Arg*, std::remove_reference_t<Parameter>*>;
+inline constexpr bool binds =
+    std::is_lvalue_reference_v<Parameter>&& std::is_convertible_v<std::remove_reference_t<Arg>*, std::remove_reference_t<Parameter>*>;
 
 /// What a function takes, where it has one signature; a generic lambda and overloads have none.
 template <class... Parameters>

@@ -36,6 +36,17 @@ template <class Result>
   }
 }
 
+/// How results of these jobs get home from that backend's workers, and tasks to them. Throws `not_transportable` where they cannot.
+template <class = void>
+result_transport checked_transport(const jobs& work, const backend_traits& traits) {
+  result_transport home;
+  if (!traits.shares_memory) home = work.transport();
+  if (!home.possible()) throw not_transportable(home.type_name, home.obstacle);
+  if (!traits.packs_tasks) return home;
+  if (const task_packing out = work.packing(); !out.possible()) throw not_transportable(out.type_name, out.obstacle);
+  return home;
+}
+
 /// What stands for the value of a task that has none: so it leaves a trace of a fixed size, as others do.
 inline constexpr std::byte done_without_value{1};
 

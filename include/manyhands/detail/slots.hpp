@@ -17,9 +17,11 @@
 #include <utility>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/far_run.hpp>
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/journal.hpp>
 #include <manyhands/detail/observation.hpp>
+#include <manyhands/detail/packed_task.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/type_name.hpp>
 #include <manyhands/errors.hpp>
@@ -72,7 +74,8 @@ class call_errors {
 ///
 /// `Slots` has: `ready()`, `complete()`, `read(most)`, `make_room(n)`, `run(i)`, `execute(i, bytes)`, `load(i, bytes)`, `transport()`,
 /// `keeps_errors` and, where that is true, `keep_error(i, error)` and `holds(i)`. For tasks that are run again: `lasts(i)`, and where that
-/// is true `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task.
+/// is true `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task. For workers that did not
+/// inherit the tasks: `packing()` and `pack(i, bytes)`.
 ///
 /// It may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws. Where results are taken while the
 /// call goes on, it has `announce(i)`, after which the result of `load(i, bytes)` or `withhold<keep>(i)` may be gone at any time; the
@@ -128,7 +131,7 @@ class slot_jobs final : public jobs {
     const std::span<const std::byte> result =
         bytes.take(bytes.remaining() - (is_observed ? std::min(bytes.remaining(), sizeof(far_run)) : 0));
     far_run run{};
-    if (is_observed) run = read_run(bytes);
+    if (is_observed) run = load_far_run(bytes, facts().retries);
     reader value(result);
     slots_.load(index, value);
     value.finish();
@@ -146,7 +149,7 @@ class slot_jobs final : public jobs {
       const std::size_t size = bytes.remaining() - std::min(bytes.remaining(), sizeof(far_run));
       reader form(bytes.take(size));
       error = load_exception(form);
-      tell_far_run(index, read_run(bytes), error);
+      tell_far_run(index, load_far_run(bytes, facts().retries), error);
     } catch (...) {  // no record of the run
       if (error == nullptr) error = std::current_exception();
     }
@@ -159,7 +162,7 @@ class slot_jobs final : public jobs {
         bytes.clear();
         bytes.write(kept->data(), kept->size());
         const auto now = observed_call::clock::now();
-        if (facts().observed != nullptr) write_run({.index = index, .worker = here.worker, .begin = now, .end = now}, 0, bytes);
+        if (facts().observed != nullptr) save_far_run({.index = index, .worker = here.worker, .begin = now, .end = now}, 0, bytes);
         return task_result::value;
       }
     }
@@ -175,21 +178,50 @@ class slot_jobs final : public jobs {
       }
     };
     observed_task last;
-    const std::exception_ptr error = is_watched_ ? run_attempts(
-                                                       index, once, [] {}, last, false)
-                                                 : once(false);
+    std::exception_ptr error;
+    if (is_watched_) {
+      error = run_attempts(
+          *this, index, slots_.lasts(index), once, [] {}, last, false);
+      slots_.release(index);
+    } else {
+      error = once(false);
+    }
     if (error != nullptr) {
       bytes.clear();
       save_exception(error, bytes);
       if constexpr (!Slots::keeps_errors) stop_at(index);
     }
-    if (facts().observed != nullptr) write_run(last, here.attempt, bytes);
+    if (facts().observed != nullptr) save_far_run(last, here.attempt, bytes);
     return error != nullptr ? task_result::error : task_result::value;
   }
   [[nodiscard]] result_transport transport() const override {
     result_transport home = slots_.transport();
     if (facts().observed != nullptr && home.fixed_size != 0) home.fixed_size += sizeof(far_run);
     return home;
+  }
+
+  [[nodiscard]] task_packing packing() const override {
+    task_packing all = slots_.packing();
+    all.keeps_errors = Slots::keeps_errors;
+    return all;
+  }
+  void pack(std::size_t index, writer& bytes) override {
+    if (facts().kept != nullptr) {
+      if (const auto kept = facts().kept->find(index)) {
+        save_packed_header({.index = index, .what = packed_header::content::value}, bytes);
+        bytes.write(kept->data(), kept->size());
+        return;
+      }
+    }
+    const std::size_t begin = bytes.size();
+    try {
+      save_packed_header({.index = index}, bytes);
+      slots_.pack(index, bytes);
+    } catch (...) {
+      bytes.truncate(begin);
+      save_packed_header({.index = index, .what = packed_header::content::error}, bytes);
+      save_exception(std::current_exception(), bytes);
+    }
   }
 
   void abort(std::exception_ptr cause) noexcept override {
@@ -347,7 +379,8 @@ class slot_jobs final : public jobs {
     };
     observed_task last;
     std::exception_ptr error = run_attempts(
-        index, once, [&] { slots_.discard(index); }, last, true);
+        *this, index, slots_.lasts(index), once, [&] { slots_.discard(index); }, last, facts().observed != nullptr);
+    slots_.release(index);
     if (observation* const seen = facts().observed) {
       last.error = error;
       seen->report({.what = error != nullptr ? occurrence::kind::failed : occurrence::kind::finished, .task = last});
@@ -401,70 +434,11 @@ class slot_jobs final : public jobs {
     }
     facts().kept->append(index, bytes.bytes());
   }
-  /// Calls `once(keep)`, which is one attempt, until it has no error or no further attempt is left; returns the last error. `keep` says
-  /// that the task must last. `discard()` takes away the result of a task that was late. `last` is what an observer shall know of the last
-  /// attempt; it is told of those before it right away if it is `near`.
-  template <class Once, class Discard>
-  std::exception_ptr run_attempts(std::size_t index, Once&& once, Discard&& discard, observed_task& last, bool near) noexcept {
-    observation* const seen = facts().observed;
-    attempt_watch* const watch = here.watch;
-    const int first = here.attempt;  // not 0 after attempts in workers that died
-    const bool lasts = slots_.lasts(index);
-    std::exception_ptr error;
-    for (bool keep = true; keep; ++here.attempt) {
-      keep = lasts && here.attempt < facts().retries;
-      if (seen != nullptr) {
-        last = {.index = index, .worker = here.worker, .attempt = here.attempt, .begin = observed_call::clock::now()};
-        last.end = last.begin;
-        if (near) seen->report({.what = occurrence::kind::started, .task = last});
-      }
-      if (watch != nullptr) watch->begin(here.attempt);
-      error = once(keep);
-      if (seen != nullptr) last.end = observed_call::clock::now();
-      if (watch != nullptr && watch->end()) {
-        if (error == nullptr) discard();
-        error = late(index);
-      }
-      if (error == nullptr || index >= limit()) break;
-      if (seen != nullptr && keep && near) {
-        last.error = error;
-        seen->report({.what = occurrence::kind::retried, .task = last});
-      }
-    }
-    here.attempt = first;
-    slots_.release(index);
-    return error;
-  }
   void tell_dispatched(std::size_t first, std::size_t last) noexcept {
     if (facts().observed == nullptr || first == last) return;
     facts().observed->report({.what = occurrence::kind::dispatched, .task = {.index = first, .worker = here.worker}, .last = last});
   }
 
-  /// What an observer shall know of a run in another process; comes home behind the result.
-  struct far_run {
-    std::int64_t begin;  // of the steady clock, which is the same for all processes
-    std::int64_t end;
-    std::int32_t worker;
-    std::int32_t first_attempt;
-    std::int32_t attempt;  // the last
-    std::int32_t unused;   // no byte shall be left to chance
-  };
-  static void write_run(const observed_task& task, int first_attempt, writer& bytes) {
-    const far_run run{.begin = task.begin.time_since_epoch().count(),
-                      .end = task.end.time_since_epoch().count(),
-                      .worker = task.worker,
-                      .first_attempt = first_attempt,
-                      .attempt = task.attempt,
-                      .unused = 0};
-    bytes.write(&run, sizeof run);
-  }
-  [[nodiscard]] far_run read_run(reader& bytes) const {
-    far_run run{};
-    bytes.read(&run, sizeof run);
-    if (run.worker < 0 || run.first_attempt < 0 || run.attempt < run.first_attempt || run.attempt > facts().retries || run.end < run.begin)
-      throw codec_error("the record of a task's run is no such record");
-    return run;
-  }
   void tell_far_run(std::size_t index, const far_run& run, const std::exception_ptr& error) noexcept {
     using clock = observed_call::clock;
     observed_task task{.index = index,
@@ -495,13 +469,6 @@ class slot_jobs final : public jobs {
     }
   }
 
-  [[nodiscard]] std::exception_ptr late(std::size_t index) const noexcept {
-    try {
-      return std::make_exception_ptr(task_timeout(index, facts().timeout));
-    } catch (...) {  // no memory for its text
-      return std::current_exception();
-    }
-  }
   /// Results that are loaded get their room when the first one comes: pages that were touched before a fork are copied when they are
   /// written after it.
   void make_room_late() {
@@ -564,6 +531,8 @@ class range_slots {
   [[nodiscard]] static std::string result_name() { return type_name<result>(); }
   void keep_error(std::size_t index, std::exception_ptr error) { results_.emplace_error(index, std::move(error)); }
   [[nodiscard]] result_transport transport() const { return transport_of<result>(); }
+  [[nodiscard]] static task_packing packing() { return packing_of<typename Input::task_type, result>(); }
+  void pack(std::size_t index, writer& bytes) { input_.pack(index, bytes); }
 
   auto take() { return results_.take(ready()); }
 

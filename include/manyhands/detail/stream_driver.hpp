@@ -125,6 +125,8 @@ class basic_part_of_jobs final : public jobs {
     return what;
   }
   [[nodiscard]] result_transport transport() const override { return whole_.transport(); }
+  [[nodiscard]] task_packing packing() const override { return whole_.packing(); }
+  void pack(std::size_t index, writer& bytes) override { whole_.pack(first_ + index, bytes); }
   void abort(std::exception_ptr cause) noexcept override {
     whole_.abort(std::move(cause));
     heed_limit();

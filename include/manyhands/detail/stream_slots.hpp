@@ -20,6 +20,7 @@
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/block_table.hpp>
 #include <manyhands/detail/input.hpp>
+#include <manyhands/detail/packed_task.hpp>
 #include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/stream_watch.hpp>
@@ -201,6 +202,16 @@ class stream_slots {
   /// The type of the results, as the compiler spells it.
   [[nodiscard]] static std::string result_name() { return type_name<result>(); }
   [[nodiscard]] result_transport transport() const { return transport_of<result>(); }
+  [[nodiscard]] static task_packing packing() { return packing_of<element_type, result>(); }
+  void pack(std::size_t index, writer& bytes) {
+    if constexpr (looks_up) {
+      save_task<element_type>(at_[static_cast<std::ranges::range_difference_t<Range>>(index)], bytes);
+    } else if constexpr (refers) {
+      save_task<element_type>(*blocks_[index / length].tasks[index % length].get(), bytes);
+    } else {
+      save_task<element_type>(blocks_[index / length].tasks[index % length].get(), bytes);
+    }
+  }
 
   // --- the consumer
 

@@ -73,7 +73,11 @@ class basic_supervisor {
       todo_.push_back(tasks);
     }
   }
-  void started(int number) noexcept { at(number).life = state::starting; }
+  /// It was given so many tasks before, in other calls.
+  void started(int number, std::size_t given_before = 0) noexcept {
+    at(number).life = state::starting;
+    at(number).got = given_before;
+  }
   /// The call goes on with the others.
   void not_started(int number) noexcept { at(number).life = state::given_up; }
   /// The worker's initializer has run.

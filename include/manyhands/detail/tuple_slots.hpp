@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include <manyhands/detail/packed_task.hpp>
 #include <manyhands/detail/repeatable.hpp>
 #include <manyhands/detail/results.hpp>
 #include <manyhands/detail/type_name.hpp>
@@ -26,6 +28,21 @@ template <>
 struct in_tuple<void> {
   using type = std::monostate;
 };
+
+/// What a task of a tuple leaves. Not an rvalue reference: it may refer into the task.
+template <class Task>
+using result_in_tuple = std::conditional_t<std::is_rvalue_reference_v<std::invoke_result_t<Task>>,
+                                           std::remove_cvref_t<std::invoke_result_t<Task>>, std::invoke_result_t<Task>>;
+
+/// `task_packing::run` for one of several tasks, whose place among them comes first.
+template <class... Tasks>
+void run_packed_in_tuple(reader& in, writer& value) {
+  static constexpr std::array<task_packing::runner, sizeof...(Tasks)> runners{runner_of<Tasks, result_in_tuple<Tasks>>()...};
+  std::uint32_t place = 0;
+  in.read(&place, sizeof place);
+  if (place >= sizeof...(Tasks)) throw codec_error("a task's place is " + std::to_string(place) + ", and there are fewer");
+  runners[place](in, value);
+}
 
 /// Tasks of different types, beside their results.
 template <class... Tasks>
@@ -97,6 +114,22 @@ class tuple_slots {
       first = false;
     }
     return all;
+  }
+
+  /// Possible if every task's is.
+  [[nodiscard]] static task_packing packing() {
+    task_packing all{.run = &run_packed_in_tuple<Tasks...>};
+    for (auto& one : std::array<task_packing, sizeof...(Tasks)>{packing_of<Tasks, result_in_tuple<Tasks>>()...}) {
+      if (!one.possible()) return std::move(one);
+    }
+    return all;
+  }
+  void pack(std::size_t index, writer& bytes) {
+    const auto place = static_cast<std::uint32_t>(index);
+    bytes.write(&place, sizeof place);
+    visit(index, [&]<std::size_t at>(std::integral_constant<std::size_t, at>) {
+      save_task<std::tuple_element_t<at, std::tuple<Tasks...>>>(std::get<at>(tasks_), bytes);
+    });
   }
 
   std::tuple<typename in_tuple<result_of_task<Tasks>>::type...> take() {

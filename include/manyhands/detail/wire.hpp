@@ -69,7 +69,8 @@ template <class>
 class basic_frame_writer {
  public:
   /// `bytes` is the ring; its size is a power of two.
-  basic_frame_writer(ring_positions& positions, std::span<std::byte> bytes) noexcept : positions_(positions), ring_(bytes) {}
+  basic_frame_writer(ring_positions& positions, std::span<std::byte> bytes) noexcept
+      : positions_(positions), ring_(bytes), head_(look_at_head()), tail_(positions.tail.load(std::memory_order_relaxed)) {}
 
   /// Writes one frame. Calls `wait_for_room(word, seen)` while the ring is full: it shall return soon after `word` is no longer `seen`.
   template <class Wait>
@@ -167,6 +168,8 @@ class basic_frame_reader {
   [[nodiscard]] bool is_intact() const noexcept { return positions_->head.load(std::memory_order_relaxed) == released_; }
   /// How many bytes were read so far.
   [[nodiscard]] std::uint64_t bytes_read() const noexcept { return head_; }
+  /// True in the middle of a frame.
+  [[nodiscard]] bool is_amid() const noexcept { return has_header_; }
   /// True while the writer has published what was not read.
   [[nodiscard]] bool has_news() const noexcept { return positions_->tail.load(std::memory_order_acquire) != head_; }
 

@@ -50,6 +50,22 @@ class basic_worker_board {
     posted_.store(number + 1, std::memory_order_release);
     wake_worker();
   }
+  /// For a worker that lives on, and is through with all that it was given: begins call number `call`, which is not 0 and not the last one.
+  /// Wakes nobody: what is posted then does, or `nudge`. What is sent to the worker afterwards it sees with all of this.
+  void begin_call(std::uint32_t call) noexcept {
+    // Before all others: whoever sees one of them sees that it is not of the last call.
+    call_.store(call, std::memory_order_relaxed);
+    for (place& each : places_) each.span.store(0, std::memory_order_release);
+    posted_.store(0, std::memory_order_release);
+    limit_.store(no_index, std::memory_order_relaxed);
+    sleeping_.store(0, std::memory_order_relaxed);
+    phase_.store(0, std::memory_order_relaxed);
+    began_.store(0, std::memory_order_relaxed);
+    finished_.store(0, std::memory_order_relaxed);
+    ready_.store(0, std::memory_order_relaxed);
+  }
+  /// Has the worker look again at what it waits for.
+  void nudge() noexcept { wake_worker(); }
   /// Lets no task at or above `index` start any more.
   void limit(std::size_t index) noexcept { limit_.store(index, std::memory_order_relaxed); }
   /// The worker ends after the task it runs; what is posted and has not begun it runs, too.
@@ -119,10 +135,30 @@ class basic_worker_board {
   void wait_for_gate() noexcept {
     wait_until([&] { return gate_.load(std::memory_order_acquire) != 0; });
   }
-  /// Waits for range `number`. False where there will be none.
-  [[nodiscard]] bool wait_for_range(std::uint32_t number) noexcept {
-    wait_until([&] { return has_range(number) || dismissed_.load(std::memory_order_acquire) != 0; });
-    return has_range(number);
+  /// Waits for another call than `last`, and gives its number. 0 where there will be none.
+  [[nodiscard]] std::uint32_t wait_for_call(std::uint32_t last) noexcept {
+    wait_until([&] { return is_over(last); });
+    return dismissed_.load(std::memory_order_acquire) == 0 ? call_.load(std::memory_order_acquire) : 0;
+  }
+  [[nodiscard]] bool is_dismissed() const noexcept { return dismissed_.load(std::memory_order_acquire) != 0; }
+  /// Whether the worker was dismissed, or another call than this has begun.
+  [[nodiscard]] bool is_over(std::uint32_t call) const noexcept {
+    return dismissed_.load(std::memory_order_acquire) != 0 || call_.load(std::memory_order_acquire) != call;
+  }
+  /// Waits until something holds that the caller nudges for.
+  template <class Condition>
+  void wait_until(Condition&& holds) noexcept {
+    for (;;) {
+      const std::uint32_t seen = bell_.load(std::memory_order_acquire);
+      if (holds()) return;
+      futex_wait(bell_, seen);
+    }
+  }
+  /// Waits for range `number` of a call. False where there will be none.
+  [[nodiscard]] bool wait_for_range(std::uint32_t number, std::uint32_t call = 0) noexcept {
+    wait_until([&] { return has_range(number) || is_over(call); });
+    // In this order: that of another call is none of ours.
+    return has_range(number) && call_.load(std::memory_order_acquire) == call;
   }
   [[nodiscard]] bool has_range(std::uint32_t number) const noexcept { return posted_.load(std::memory_order_acquire) != number; }
   /// Range `number` as it is now; its end may still come down.
@@ -195,14 +231,6 @@ class basic_worker_board {
     bell_.fetch_add(1, std::memory_order_release);
     futex_wake(bell_);
   }
-  template <class Condition>
-  void wait_until(Condition&& holds) noexcept {
-    for (;;) {
-      const std::uint32_t seen = bell_.load(std::memory_order_acquire);
-      if (holds()) return;
-      futex_wait(bell_, seen);
-    }
-  }
 
   // Written by the caller.
   alignas(cache_line) std::atomic<std::uint32_t> bell_{0};
@@ -210,6 +238,7 @@ class basic_worker_board {
   std::atomic<std::uint32_t> posted_{0};
   std::atomic<std::uint32_t> dismissed_{0};
   std::atomic<std::uint64_t> limit_{no_index};
+  std::atomic<std::uint32_t> call_{0};  // of one that lives on; else 0 for ever
   // Written by both.
   place places_[places];
   alignas(cache_line) std::atomic<std::uint32_t> sleeping_{0};

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -10,12 +11,15 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/direct_results.hpp>
 #include <manyhands/detail/frame_names.hpp>
+#include <manyhands/detail/pooled_worker.hpp>
 #include <manyhands/detail/process.hpp>
 #include <manyhands/detail/shared_memory.hpp>
+#include <manyhands/detail/task_ring.hpp>
 #include <manyhands/detail/wire.hpp>
 #include <manyhands/detail/worker_board.hpp>
 #include <manyhands/detail/worker_loop.hpp>
@@ -31,41 +35,113 @@ class basic_worker_link {
   /// The ring of results: as large as a second-level cache likes it.
   static constexpr std::size_t ring_size = std::size_t{1} << 20;
 
+  /// The ring of tasks, for a worker that does not inherit them. They are packed when there is room.
+  static constexpr std::size_t task_ring_size = std::size_t{1} << 18;
+
   /// Forks a worker. Throws `std::system_error` where that cannot be. The memory is new each time: what the last worker wrote, or a child
   /// that it left behind still writes, is not there.
   void start(jobs& work, int number, const parent_facts& parent, const direct_results& places, const doorbell& bell,
              std::span<basic_worker_link> siblings) {
-    memory_ = shared_memory(sizeof(layout) + ring_size);
-    layout* const shared = ::new (memory_.data()) layout;
-    board_ = &shared->board;
-    crash_ = &shared->crash;
-    const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
-    frames_ = frame_reader(shared->positions, ring);
-    posted = finished = 0;
-    is_ready = is_corrupt = was_ended = is_late = is_stuck = false;
-    last_seen_ = {};
-    last_moment = std::chrono::steady_clock::time_point::max();
-
+    const std::span<std::byte> ring = renew_memory(0);
     const open_memory open(memory_, places.memory());
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
       for (basic_worker_link& sibling : siblings) sibling.process_.disown();
       become_worker(parent, mask);
       memory_.close_to_children();  // what tasks fork has no business here
       if (places.memory()) places.memory().close_to_children();
-      if (work.facts().memory_limit != 0) limit_memory(work.facts().memory_limit);
-      board_->wait_for_gate();
-      const process_mark mark;
-      exit_guard guard(
-          mark, [](void* board, int code) noexcept { static_cast<worker_board*>(board)->say_exit(code); }, board_);
-      crash_handler::install(shared->crash, mark);
-      worker_loop(work, number, *board_, frame_writer(shared->positions, ring), places, bell, mark).run();
-      flush_standard_streams();
-      board_->say_left();
-      flush_standard_streams(streams::foreign);
-      end_worker(0);
+      live(work.facts().memory_limit, [&](const process_mark& mark) noexcept {
+        worker_loop(work, number, *board_, frame_writer(shared_->positions, ring), places, bell, mark).run();
+      });
     });
     board_->open_gate();
   }
+  /// Forks a worker that lives on, from a thread that does so, too. `mask` are the signals that it shall block. Throws like `start`.
+  void start_pooled(std::size_t memory_limit, const parent_facts& parent, const sigset_t& mask) {
+    bell_ = std::make_unique<doorbell>();
+    const std::span<std::byte> ring = renew_memory(sizeof(ring_positions) + task_ring_size);
+    ring_positions* const positions = ::new (static_cast<void*>(ring.data() + ring.size())) ring_positions;
+    const std::span<std::byte> task_ring(ring.data() + ring.size() + sizeof(ring_positions), task_ring_size);
+    parcels_ = parcel_sender(*positions, task_ring);
+    outbox_ = {};
+    calls_ = 0;
+    tasks_given = 0;
+    const shared_memory none;
+    const open_memory open(memory_, none);
+    process_ = child_process::fork([&](const sigset_t&) noexcept {
+      become_worker(parent, mask);
+      memory_.close_to_children();
+      live(memory_limit, [&](const process_mark& mark) noexcept {
+        pooled_worker(*board_, shared_->positions, ring, *positions, task_ring, *bell_, mark).run();
+      });
+    });
+    board_->open_gate();
+  }
+
+  // --- a worker that lives on
+
+  /// Begins a call, as `save_opening` and `save_call` have written it, with a worker that is idle.
+  void begin_call(std::span<const std::byte> opening, std::span<const std::byte> call) {
+    posted = finished = 0;
+    is_ready = false;
+    last_seen_ = {};
+    outbox_.waiting.clear();
+    board_->begin_call(++calls_);
+    const parcel_header header{parcel_header::of_call(calls_), opening.size() + call.size()};
+    outbox_.bytes.clear();
+    outbox_.sent = 0;
+    outbox_.bytes.write(&header, sizeof header);
+    outbox_.bytes.write(opening.data(), opening.size());
+    outbox_.bytes.write(call.data(), call.size());
+    static_cast<void>(send_bytes());
+    parcels_.publish();
+  }
+  /// Has these tasks sent, which are those of the range that is posted next.
+  void queue(index_range tasks) {
+    outbox_.waiting.push_back({posted, tasks});
+    tasks_given += tasks.size();
+  }
+  /// Range `number` ends at `last` from now on.
+  void shorten(std::uint32_t number, std::size_t last) noexcept {
+    for (auto& each : outbox_.waiting) {
+      if (each.number != number) continue;
+      each.tasks.last = std::max(each.tasks.first, std::min(each.tasks.last, last));
+    }
+  }
+  /// Packs and sends as many tasks as there is room for. Throws `std::bad_alloc`. `is_posted` afterwards: what is posted wakes the worker.
+  void send(jobs& work, bool is_posted = false) {
+    bool is_news = false;
+    while (send_bytes(is_news)) {
+      while (!outbox_.waiting.empty() && outbox_.waiting.front().tasks.empty()) outbox_.waiting.erase(outbox_.waiting.begin());
+      if (outbox_.waiting.empty()) break;
+      const std::size_t index = outbox_.waiting.front().tasks.first++;
+      parcel_header header{index, 0};
+      outbox_.bytes.clear();
+      outbox_.sent = 0;
+      outbox_.bytes.write(&header, sizeof header);
+      work.pack(index, outbox_.bytes);
+      header.length = outbox_.bytes.size() - sizeof header;
+      outbox_.bytes.overwrite(0, &header, sizeof header);
+    }
+    if (!is_news) return;
+    parcels_.publish();
+    if (!is_posted) board_->nudge();
+  }
+  /// Forgets tasks that were not sent: nobody wants them.
+  void send_no_more() noexcept { outbox_.waiting.clear(); }
+  /// Whether there is something to send, and room for it.
+  [[nodiscard]] bool can_send() noexcept {
+    return (!outbox_.waiting.empty() || outbox_.sent != outbox_.bytes.size()) && parcels_.has_room();
+  }
+  /// Nothing of a call is left in the worker or on the way to it: it may begin another one.
+  [[nodiscard]] bool is_idle() const noexcept {
+    return runs() && !is_corrupt && !was_ended && !is_late && !is_stuck && board_->finished() == posted && finished == posted &&
+           board_->running() == no_index && !frames_.has_news() && !frames_.is_amid() && outbox_.sent == outbox_.bytes.size() &&
+           !board_->is_leaving();
+  }
+  /// The same in a moment, if it does not die.
+  [[nodiscard]] bool can_become_idle() const noexcept { return outbox_.sent == outbox_.bytes.size() && !board_->is_leaving(); }
+  /// What it rings, null for one that is forked for a call.
+  [[nodiscard]] const doorbell* bell() const noexcept { return bell_.get(); }
 
   /// Collects the worker if it has ended. Never blocks.
   [[nodiscard]] std::optional<exit_status> try_collect() noexcept {
@@ -77,6 +153,8 @@ class basic_worker_link {
     }
     return status;
   }
+  /// The same, waiting for its end. After `kill`.
+  void collect() noexcept { process_.collect(); }
   /// Where the worker, collected, was when this signal ended it.
   [[nodiscard]] crash_site crashed_at(int signal) const {
     if (signal == 0 || crash_->signal() != signal) return {};
@@ -92,12 +170,14 @@ class basic_worker_link {
   }
 
   /// True where the worker has said something since it was heard last.
-  [[nodiscard]] bool has_news() const noexcept {
-    return board_->finished() != finished || frames_.has_news() || (!is_ready && board_->is_ready());
+  [[nodiscard]] bool has_news() noexcept {
+    return (bell_ != nullptr && can_send()) || board_->finished() != finished || frames_.has_news() || (!is_ready && board_->is_ready());
   }
 
   /// Whether the worker has left alone what only its caller writes. `limit` is the last one that it was told.
-  [[nodiscard]] bool is_intact(std::size_t limit) const noexcept { return board_->is_intact(posted, limit) && frames_.is_intact(); }
+  [[nodiscard]] bool is_intact(std::size_t limit) const noexcept {
+    return board_->is_intact(posted, limit) && frames_.is_intact() && (bell_ == nullptr || parcels_.is_intact());
+  }
 
   /// How long the worker has neither left nor begun anything. The next result that it owes is that of task `next`; its attempt began at
   /// `began`. To be asked again and again.
@@ -122,8 +202,9 @@ class basic_worker_link {
   bool was_ended = false;   // it was killed because nobody wants its task, or dismissed because it has run enough
   bool is_late = false;     // it was condemned because its task took too long
   std::chrono::steady_clock::time_point last_moment = std::chrono::steady_clock::time_point::max();  // then it is killed
-  bool is_stuck = false;     // it was killed because it did not get on, and had no clock that said since when
-  bool was_started = false;  // there was one before
+  bool is_stuck = false;        // it was killed because it did not get on, and had no clock that said since when
+  bool was_started = false;     // there was one before
+  std::size_t tasks_given = 0;  // in all calls of one that lives on
 
  private:
   struct layout {
@@ -131,6 +212,59 @@ class basic_worker_link {
     ring_positions positions;
     crash_record crash;
   };
+
+  /// What is on the way to a worker that lives on.
+  struct outbox {
+    struct range {
+      std::uint32_t number;
+      index_range tasks;
+    };
+    std::vector<range> waiting = {};  // not packed yet
+    writer bytes = {};                // of the parcel that is being sent
+    std::size_t sent = 0;
+  };
+
+  /// Memory for a new worker, with so many bytes behind the ring of results, which it returns.
+  std::span<std::byte> renew_memory(std::size_t more) {
+    memory_ = shared_memory(sizeof(layout) + ring_size + more);
+    shared_ = ::new (memory_.data()) layout;
+    board_ = &shared_->board;
+    crash_ = &shared_->crash;
+    const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
+    frames_ = frame_reader(shared_->positions, ring);
+    posted = finished = 0;
+    is_ready = is_corrupt = was_ended = is_late = is_stuck = false;
+    last_seen_ = {};
+    last_moment = std::chrono::steady_clock::time_point::max();
+    return ring;
+  }
+  /// All that a worker does. Does not return.
+  template <class Serve>
+  [[noreturn]] void live(std::size_t memory_limit, Serve&& serve) noexcept {
+    if (memory_limit != 0) limit_memory(memory_limit);
+    board_->wait_for_gate();
+    const process_mark mark;
+    exit_guard guard(
+        mark, [](void* board, int code) noexcept { static_cast<worker_board*>(board)->say_exit(code); }, board_);
+    crash_handler::install(shared_->crash, mark);
+    serve(mark);
+    flush_standard_streams();
+    board_->say_left();
+    flush_standard_streams(streams::foreign);
+    end_worker(0);
+  }
+  /// Sends what there is room for of the parcel that is being sent. True where nothing is left of it.
+  bool send_bytes() noexcept {
+    bool is_news = false;
+    return send_bytes(is_news);
+  }
+  bool send_bytes(bool& is_news) noexcept {
+    if (outbox_.sent == outbox_.bytes.size()) return true;
+    const std::size_t size = parcels_.append(outbox_.bytes.bytes().subspan(outbox_.sent));
+    outbox_.sent += size;
+    is_news = is_news || size != 0;
+    return outbox_.sent == outbox_.bytes.size();
+  }
 
   /// Children forked while it lives have the memory.
   class open_memory {
@@ -159,12 +293,18 @@ class basic_worker_link {
   };
 
   shared_memory memory_;
+  layout* shared_ = nullptr;
   worker_board* board_ = nullptr;
   const crash_record* crash_ = nullptr;
   frame_reader frames_;
   child_process process_;  // after memory_: it ends before that goes
   sign_of_life last_seen_;
   std::chrono::steady_clock::time_point seen_at_;
+  // Of a worker that lives on.
+  std::unique_ptr<doorbell> bell_;
+  parcel_sender parcels_;
+  outbox outbox_;
+  std::uint32_t calls_ = 0;
 };
 using worker_link = basic_worker_link<void>;
 

@@ -19,6 +19,24 @@
 
 namespace manyhands::detail {
 
+/// Where a worker that did not inherit its tasks gets them from.
+class task_source {
+ public:
+  task_source() = default;
+  task_source(const task_source&) = delete;
+  task_source& operator=(const task_source&) = delete;
+
+  /// Has the worker's jobs hold this task, the next one. Waits for it. False where nobody wants it any more.
+  [[nodiscard]] virtual bool fetch(std::size_t index) noexcept = 0;
+  /// The number of the call.
+  [[nodiscard]] virtual std::uint32_t call() const noexcept = 0;
+  /// The worker has run this call's initializer before.
+  [[nodiscard]] virtual bool is_initialized() const noexcept = 0;
+
+ protected:
+  ~task_source() = default;
+};
+
 /// The far side of a call: takes ranges from its board, runs their tasks, and leaves the results where the caller finds them.
 ///
 /// Runs tasks in the order in which they were given, and leaves each result before it begins the next task: the caller relies on both.
@@ -27,31 +45,48 @@ class basic_worker_loop {
  public:
   basic_worker_loop(const basic_worker_loop&) = delete;
   basic_worker_loop& operator=(const basic_worker_loop&) = delete;
-  /// `places` may have size 0: then all results travel as frames.
+  /// `places` may have size 0: then all results travel as frames. `source` is null where tasks were inherited.
   basic_worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
-                    const process_mark& mark) noexcept
-      : work_(work), number_(number), board_(board), results_(results), places_(places), bell_(bell), mark_(mark), watch_(*this) {}
+                    const process_mark& mark, task_source* source = nullptr) noexcept
+      : work_(work),
+        number_(number),
+        board_(board),
+        results_(results),
+        places_(places),
+        bell_(bell),
+        mark_(mark),
+        source_(source),
+        call_(source != nullptr ? source->call() : 0),
+        watch_(*this) {}
 
-  /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error.
-  void run() noexcept {
-    worker_scope scope(work_, number_);
+  /// Returns when the caller needs this worker no more, or the call's initializer has failed; the caller then knows its error. Says so on
+  /// the board, unless another call has begun: then it returns true.
+  bool run() noexcept {
+    if (serve() && source_ != nullptr && !board_.is_dismissed()) return true;
+    board_.say_leaving();
+    ring();
+    return false;
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  /// False where the initializer has failed.
+  bool serve() noexcept {
+    worker_scope scope(work_, number_, source_ == nullptr || !source_->is_initialized());
     if (work_.facts().is_watched()) here.watch = &watch_;
     end_if_copy();
     if (const std::exception_ptr cause = work_.aborted()) {
       bytes_.clear();
       save_exception(cause, bytes_);
       send(0, frame_kind::no_worker);
-    } else {
-      board_.say_ready();
-      if (!board_.has_range(0)) ring();
-      for (std::uint32_t range = 0; board_.wait_for_range(range); ++range) run_range(range);
+      return false;
     }
-    board_.say_leaving();
-    ring();
+    board_.say_ready();
+    if (!board_.has_range(0)) ring();
+    for (std::uint32_t range = 0; board_.wait_for_range(range, call_); ++range) run_range(range);
+    return true;
   }
-
- private:
-  using clock = std::chrono::steady_clock;
 
   /// Lets the caller see each attempt.
   class watch final : public attempt_watch {
@@ -88,6 +123,7 @@ class basic_worker_loop {
     // Its own failures a worker knows before its caller does.
     const auto is_wanted = [&](std::size_t index) { return index < board_.limit() && index < work_.limit(); };
     for (std::size_t index = tasks.first; index < tasks.last && is_wanted(index) && board_.claim(number, begun); ++index, ++begun) {
+      if (source_ != nullptr && !source_->fetch(index)) break;
       board_.begin_task(index);
       run_task(index);
       board_.end_task(index);
@@ -136,6 +172,8 @@ class basic_worker_loop {
   const direct_results& places_;
   const doorbell& bell_;
   const process_mark& mark_;
+  task_source* const source_;
+  const std::uint32_t call_;
   watch watch_;
   writer bytes_;
 };
