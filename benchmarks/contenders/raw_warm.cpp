@@ -174,6 +174,7 @@ int main(int argc, char** argv) {
   constexpr benchmark::question questions[] = {
       {"process_latency/2", benchmark::process_latency_2<raw_warm>},
       {"process_latency/million", benchmark::process_latency_million<raw_warm>},
+      {"process_latency/after_kill", benchmark::process_latency_after_kill<raw_warm>},
   };
   return benchmark::dispatch(questions, argc, argv);
 }
