@@ -26,7 +26,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
 OURS = "manyhands"
 PROCESSES_OURS, LOKY_OURS = "manyhands processes", "manyhands loky"
-RAW, RAW_WARM, ROUND_TRIP, FORK = "by hand, forked for the call", "by hand, warm", "(a futex round trip)", "(a fork)"
+RAW, RAW_WARM, FORK = "by hand, forked for the call", "by hand, warm", "(a fork)"
+ROUND_TRIP, ROUND_TRIP_ANYWHERE = "(a futex round trip between processors)", "(a futex round trip, placed by the system)"
 SPINS = 0.5  # of a pause of 5 ms, for each worker beside the caller: who is busy for longer, without work, spins
 DISTURBED = 0.1  # of all processors' time, taken by other programs: an answer given beside them is asked for again
 
@@ -37,7 +38,7 @@ class Bar:
 
     ours: str
     beside: str
-    ratio: float
+    ratio: float | None  # None: shown, and no bar
 
 
 @dataclasses.dataclass
@@ -84,7 +85,8 @@ QUESTIONS = [
     Question("result_transport/strings", "1,000,000 short strings; a task", "ns", None, bars=[Bar(PROCESSES_OURS, RAW, 3)]),
     Question("result_transport/1_MiB", "1,000 results of 1 MiB, as vectors", "ms", None,
              bars=[Bar(PROCESSES_OURS, RAW, 1.15), Bar(PROCESSES_OURS, "manyhands threads", 1.3)]),
-    Question("process_latency/2", "a call of 2 trivial tasks on warm processes", "µs", None, bars=[Bar(LOKY_OURS, ROUND_TRIP, 1.5)]),
+    Question("process_latency/2", "a call of 2 trivial tasks on warm processes", "µs", None,
+             bars=[Bar(LOKY_OURS, ROUND_TRIP, 1.5), Bar(LOKY_OURS, ROUND_TRIP_ANYWHERE, None), Bar(LOKY_OURS, RAW_WARM, None)]),
     Question("process_latency/million", "1,000,000 trivial tasks on warm processes; a task", "ns", None, bars=[Bar(LOKY_OURS, RAW_WARM, 2)]),
     Question("process_latency/after_kill", "from a worker's SIGKILL until a task runs in its replacement", "ms", None,
              bars=[Bar(PROCESSES_OURS, FORK, 3), Bar(LOKY_OURS, FORK, 3)]),
@@ -116,6 +118,7 @@ CONTENDERS = [
     Contender("joblib_threading", "joblib threading", slow=True),
     Contender("plain_loop", "(plain loop, one thread)", peer=False),
 ]
+ANYWHERE = {"ROUND_TRIP_ANYWHERE": "1"}
 PROCESSES = [  # beside each other only: what threads take is another question
     Contender("manyhands_processes", PROCESSES_OURS),
     Contender("manyhands_loky", LOKY_OURS),
@@ -123,6 +126,7 @@ PROCESSES = [  # beside each other only: what threads take is another question
     Contender("raw_forked", RAW),
     Contender("raw_warm", RAW_WARM, only="process_latency"),
     Contender("system_alone", ROUND_TRIP, peer=False, only="process_latency/2"),
+    Contender("system_alone", ROUND_TRIP_ANYWHERE, ANYWHERE, peer=False, only="process_latency/2"),
     Contender("system_alone", FORK, peer=False, only="after_kill"),
     Contender("joblib_loky", "joblib loky", slow=True),
     Contender("joblib_multiprocessing", "joblib multiprocessing", slow=True),
@@ -354,7 +358,7 @@ def process_row(question, everybody, bar):
         return None
     ratio = ours.median / beside.median
     return [question.text, question.unit, bar.ours, number(ours.median, question.unit), bar.beside, number(beside.median, question.unit), f"{ratio:.2f}",
-            f"{bar.ratio:.2f}", "yes" if round(ratio, 2) <= bar.ratio else "**no**"]
+            *(("", "") if bar.ratio is None else (f"{bar.ratio:.2f}", "yes" if round(ratio, 2) <= bar.ratio else "**no**"))]
 
 
 def summary(results):
@@ -380,7 +384,7 @@ def summary(results):
     process_rows = [process_row(question, everybody, bar) for question, everybody in results for bar in question.bars]
     lines = table(header, rows) if rows else []
     if any(process_rows):
-        lines += ["", *table(["question about processes", "unit", "contender", "its time", "beside", "its time", "ratio", "bar", "kept"], [row for row in process_rows if row])]
+        lines += [""] * bool(lines) + [*table(["question about processes", "unit", "contender", "its time", "beside", "its time", "ratio", "bar", "kept"], [row for row in process_rows if row])]
     if joblib_rows:
         lines += ["", *table(["question", "times joblib's rate", "bar", "kept"], joblib_rows)]
     return lines
