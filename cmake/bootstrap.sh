@@ -24,7 +24,9 @@ bootstrap() {
       tests)
         bootstrap_has_header catch2/catch.hpp || bootstrap_has_header catch2/catch_all.hpp || missing="$missing catch2"
         # Where apt has no such package the tests with it say that they are skipped.
-        ! command -v apt-get >/dev/null || dpkg -s libopenblas0-pthread >/dev/null 2>&1 || missing="$missing libopenblas0-pthread"
+        for package in libopenblas0-pthread openmpi-bin libopenmpi-dev; do
+          ! command -v apt-get >/dev/null || dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
+        done
         ;;
       *) dpkg -s "$argument" >/dev/null 2>&1 || missing="$missing $argument" ;;
     esac

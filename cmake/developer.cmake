@@ -36,8 +36,14 @@ endif()
 
 # The target all_verify_interface_header_sets compiles each header alone. Not by default: it takes as long as a third of the tests.
 set_target_properties(manyhands PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+if(TARGET manyhands_mpi)
+  set_target_properties(manyhands_mpi PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+endif()
 
 enable_testing()
+if(TARGET manyhands::mpi AND MPIEXEC_EXECUTABLE)
+  include(cmake/mpiLauncher.cmake)
+endif()
 if(MANYHANDS_BUILD_TESTS)
   add_subdirectory(tests)
 endif()

@@ -114,4 +114,21 @@ set(manyhands_headers
     manyhands/parallel.hpp
     manyhands/async.hpp
     manyhands/detail/engine.hpp
-    manyhands.hpp)
+    manyhands.hpp
+    # 8 opt-in: who uses these has MPI, and includes them by name; whatever has mpi in its name is left out of the single header
+    manyhands/backends/mpi_options.hpp
+    manyhands/detail/mpi_ledger.hpp
+    manyhands/detail/mpi_letter.hpp
+    manyhands/detail/mpi_patience.hpp
+    manyhands/detail/mpi_post.hpp
+    manyhands/detail/mpi_desk.hpp
+    manyhands/detail/mpi_worker.hpp
+    manyhands/detail/mpi_far_tasks.hpp
+    manyhands/detail/mpi_call.hpp
+    manyhands/detail/mpi_stream.hpp
+    manyhands/detail/mpi_roster.hpp
+    manyhands/detail/mpi_world.hpp
+    manyhands/backends/mpi.hpp)
+
+set(manyhands_mpi_headers ${manyhands_headers})
+list(FILTER manyhands_mpi_headers INCLUDE REGEX "/mpi[_.]")

@@ -65,3 +65,16 @@ function(manyhands_link_dependencies target)
     target_compile_definitions(${target} INTERFACE "$<BUILD_INTERFACE:MANYHANDS_WITH_HWLOC=1>")
   endif()
 endfunction()
+
+# manyhands_find_mpi(<wanted>)
+#
+# Looks for MPI 3.0 or later: gives MPI::MPI_CXX and MPI_CXX_FOUND. With AUTO it may be missing; otherwise that is an error in a build, and in a package
+# config MPI_CXX_FOUND tells. Which MPI it is, is FindMPI's choice: set MPI_CXX_COMPILER (mpicxx.openmpi, mpicxx.mpich) or MPI_HOME to make it.
+macro(manyhands_find_mpi wanted)
+  set(MPI_CXX_SKIP_MPICXX ON)  # the C++ bindings, which MPI has given up
+  find_package(MPI 3.0 QUIET COMPONENTS CXX)
+  if(NOT MPI_CXX_FOUND AND NOT "${wanted}" STREQUAL "AUTO" AND NOT CMAKE_FIND_PACKAGE_NAME STREQUAL "manyhands")
+    message(FATAL_ERROR "manyhands: MANYHANDS_MPI is ${wanted}, but MPI 3.0 or later is not found (Debian, Ubuntu: apt install libopenmpi-dev openmpi-bin). "
+                        "Elsewhere: set MPI_HOME or MPI_CXX_COMPILER.")
+  endif()
+endmacro()

@@ -15,7 +15,7 @@ if(IS_DIRECTORY "${out}")
 endif()
 
 include("${CMAKE_CURRENT_LIST_DIR}/layers.cmake")
-list(REMOVE_ITEM manyhands_headers manyhands/backends/mpi.hpp)  # its users have MPI's compiler, and include it by name
+list(REMOVE_ITEM manyhands_headers ${manyhands_mpi_headers})
 
 # Who is included whatever the system? From the top of the layers down, every header is met after all that include it.
 set(everywhere ${manyhands_headers})

@@ -24,6 +24,16 @@ constexpr bool is_ours = std::is_base_of_v<manyhands::error, Error>&& std::is_no
 
 }  // namespace
 
+TEST_CASE("a worker may be lost without anybody knowing how") {
+  const manyhands::worker_lost lost(7, 2, "rank 3 on node9 gave no sign of life any more");
+  CHECK(lost.what() == std::string("worker 2 was lost while it ran task 7: rank 3 on node9 gave no sign of life any more"));
+  CHECK(lost.index() == 7);
+  CHECK(lost.worker() == 2);
+  CHECK(lost.signal() == 0);
+  CHECK(lost.exit_code() == -1);
+  CHECK(lost.backtrace().empty());
+}
+
 TEST_CASE("all errors of the library can be caught as one, and as std::runtime_error") {
   STATIC_REQUIRE(std::is_base_of_v<std::runtime_error, manyhands::error>);
   STATIC_REQUIRE(is_ours<manyhands::worker_lost>);

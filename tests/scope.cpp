@@ -339,6 +339,46 @@ TEST_CASE_METHOD(environment, "bad values in the environment are told with the v
   CHECK(mentions(refusal<manyhands::error>([] { static_cast<void>(effective_n_jobs()); }), "not available yet"));
 }
 
+namespace {
+
+/// There are so many workers, whatever there are processors.
+class counted_backend final : public manyhands::backend {
+ public:
+  explicit counted_backend(int workers) : workers_(workers) {}
+  [[nodiscard]] std::string_view name() const noexcept override { return "counted"; }
+  [[nodiscard]] manyhands::backend_traits traits() const noexcept override { return {.shares_memory = false, .workers = workers_}; }
+  void run(manyhands::jobs&, const manyhands::plan&) override {}
+
+ private:
+  int workers_;
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(environment, "where a backend has so many workers, n_jobs counts those") {
+  const parallel_backend guard(std::make_shared<counted_backend>(5));
+  CHECK(effective_n_jobs() == 5);
+  CHECK(effective_n_jobs(-1) == 5);
+  CHECK(effective_n_jobs(-2) == 4);
+  CHECK(effective_n_jobs(3) == 3);
+  CHECK(effective_n_jobs(1000) == 5);
+  CHECK(effective_n_jobs(-1000) == 1);
+  set("MANYHANDS_N_JOBS", "auto");
+  CHECK(effective_n_jobs() == 4);
+}
+
+TEST_CASE_METHOD(environment, "the one worker is the caller, unless there is but one and nobody asked for one") {
+  using manyhands::detail::select;
+  const auto one = std::make_shared<counted_backend>(1);
+  const auto many = std::make_shared<counted_backend>(5);
+  CHECK_FALSE(select({.backend = one}).in_caller);
+  CHECK_FALSE(select({.n_jobs = -1, .backend = one}).in_caller);
+  CHECK(select({.n_jobs = 1, .backend = one}).in_caller);
+  CHECK(select({.n_jobs = 1, .backend = many}).in_caller);
+  CHECK_FALSE(select({.n_jobs = 2, .backend = many}).in_caller);
+  CHECK(select({.n_jobs = 1, .backend = "threads"}).in_caller);
+}
+
 TEST_CASE_METHOD(environment, "what the call says itself, the environment cannot spoil") {
   set("MANYHANDS_N_JOBS", "x");
   set("MANYHANDS_BACKEND", "fibers");

@@ -245,6 +245,8 @@ struct backend_traits {
   /// A call made inside one of its tasks finds the workers of the outer call and shares them. Where nobody knows how, such calls run in
   /// their caller.
   bool nests = false;
+  /// How many workers there can be, and how many `n_jobs = -1` stands for. 0: as many as anybody asks for, and as there are processors.
+  int workers = 0;
 };
 
 /// What a call asks of its backend.
@@ -261,6 +263,7 @@ struct plan {
 namespace detail {
 
 class outside_helpers;
+class stream_driver;
 
 /// How often a backend was registered.
 inline constinit std::atomic<std::uint64_t> registered_backend_changes{0};
@@ -268,13 +271,16 @@ inline constinit std::atomic<std::uint64_t> registered_backend_changes{0};
 /// How the library's own backends run a call whose results are taken one by one while it goes on.
 struct stream_host {
   enum class kind : std::uint8_t {
-    in_turns,     ///< by `backend::run`, as much as may be read at a time
-    on_team,      ///< by threads, those of `outside` where that is not null
-    in_processes  ///< by processes that are forked for what was read
+    in_turns,      ///< by `backend::run`, as much as may be read at a time
+    on_team,       ///< by threads, those of `outside` where that is not null
+    in_processes,  ///< by processes that are forked for what was read
+    elsewhere      ///< by what `made` gives
   };
 
   kind how = kind::in_turns;
   outside_helpers* outside = nullptr;
+  /// A new driver for these jobs.
+  stream_driver* (*made)(jobs& work, const plan& how) = nullptr;
 };
 
 }  // namespace detail

@@ -51,6 +51,14 @@ class worker_lost : public error {
         signal_(signal),
         exit_code_(exit_code),
         where_(std::make_shared<const crash_site>(std::move(where))) {}
+  /// Where nobody knows how it ended: `reason` is the rest of the sentence.
+  worker_lost(std::size_t index, int worker, const std::string& reason)
+      : error("worker " + std::to_string(worker) + " was lost while it ran task " + std::to_string(index) + ": " + reason),
+        index_(index),
+        worker_(worker),
+        signal_(0),
+        exit_code_(-1),
+        where_(std::make_shared<const crash_site>()) {}
 
   /// The index of the task that the worker was running.
   [[nodiscard]] std::size_t index() const noexcept { return index_; }

@@ -133,7 +133,7 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
   }
   void drive(backend& who, [[maybe_unused]] std::size_t result_size) {
     const plan& how = call_.how;
-    if (how.workers == 1) {
+    if (call_.chosen.in_caller) {
       driver_ = std::make_unique<stream_in_caller>(*work_);
       return;
     }
@@ -146,6 +146,9 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
         driver_ = std::make_unique<stream_in_processes>(*work_, how, result_size);
         break;
 #endif
+      case stream_host::kind::elsewhere:
+        driver_.reset(host.made(*work_, how));
+        break;
       case stream_host::kind::in_turns:
         driver_ = std::make_unique<stream_in_turns>(*work_, how, who);
         break;

@@ -104,6 +104,13 @@ class observer {
     static_cast<void>(call);
     static_cast<void>(task);
   }
+  /// A worker is about to be sent its first tasks that is rank `rank` of an MPI job, on the machine `host`.
+  virtual void worker_joined(const observed_call& call, int worker, std::string_view host, int rank) {
+    static_cast<void>(call);
+    static_cast<void>(worker);
+    static_cast<void>(host);
+    static_cast<void>(rank);
+  }
   /// A worker process died.
   virtual void worker_lost(const observed_call& call, int worker) {
     static_cast<void>(call);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -65,6 +64,13 @@ template <class = void>
   return name;
 }
 
+/// What who asks for "mpi" is told where it is not registered. Null: its header is not included.
+template <class = void>
+[[nodiscard]] std::atomic<const char*>& why_no_mpi() noexcept {
+  static constinit std::atomic<const char*> reason{nullptr};
+  return reason;
+}
+
 /// Who makes the backend of that name. Throws `std::invalid_argument`, which lists the known names, for any other.
 template <class = void>
 [[nodiscard]] const backend_factory& factory_of(std::string_view name, const char* asked_by = "backend") {
@@ -72,7 +78,11 @@ template <class = void>
   auto found = table.factories.find(name);
   if (found == table.factories.end()) found = table.factories.find(without_alias(name));
   if (found != table.factories.end()) return found->second;
-  if (name == "mpi") throw error("backend \"" + std::string(name) + "\" is not available yet");
+  if (name == "mpi") {
+    const char* const reason = why_no_mpi().load(std::memory_order_acquire);
+    throw error(reason != nullptr ? reason
+                                  : "backend \"mpi\" is not available yet: include <manyhands/backends/mpi.hpp>, and make an mpi_session");
+  }
   std::string known;
   for (const auto& [one, factory] : table.factories) known += (known.empty() ? "" : ", ") + one;
   throw std::invalid_argument(std::string(asked_by) + " is \"" + std::string(name) + "\": use one of " + known +

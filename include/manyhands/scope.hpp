@@ -97,6 +97,8 @@ struct selection {
   int workers = 1;
   place where = place::caller;
   int budget = 0;
+  /// The one worker is the caller.
+  bool in_caller = false;
 };
 
 /// The innermost scope's defaults.
@@ -137,27 +139,35 @@ template <class = void>
   const int most = outside == place::caller ? std::numeric_limits<int>::max() : here.call->budget;
   if (outside != place::caller && !chosen.who->traits().shares_memory) chosen.who = make_backend("threads");
 
-  if (const std::optional<int> asked = own.n_jobs ? own.n_jobs : scoped().n_jobs) {
-    chosen.workers = *asked > 0 ? *asked : workers_for(*asked, cpu_count());
-  } else if (const std::optional<n_jobs_request> variable = env_n_jobs()) {
-    chosen.workers = variable->automatic ? std::max(cpu_count() - 1, 1)
-                     : variable->n > 0   ? variable->n
-                                         : workers_for(variable->n, cpu_count());
-  } else {
-    chosen.workers = outside == place::caller ? cpu_count() : most;
-  }
-  chosen.workers = std::min(chosen.workers, most);
-
   const backend& asked_for = *chosen.who;
   const backend_traits traits = asked_for.traits();
+  const auto there_are = [&] { return traits.workers != 0 ? traits.workers : cpu_count(); };
+  bool one_is_asked = false;
+  if (const std::optional<int> asked = own.n_jobs ? own.n_jobs : scoped().n_jobs) {
+    chosen.workers = *asked > 0 ? *asked : workers_for(*asked, there_are());
+    one_is_asked = *asked == 1;
+  } else if (const std::optional<n_jobs_request> variable = env_n_jobs()) {
+    chosen.workers = variable->automatic ? std::max(there_are() - 1, 1)
+                     : variable->n > 0   ? variable->n
+                                         : workers_for(variable->n, there_are());
+    one_is_asked = variable->n == 1 && !variable->automatic;
+  } else {
+    chosen.workers = outside == place::caller ? there_are() : most;
+  }
+  chosen.workers = std::min(chosen.workers, most);
+  if (traits.workers != 0) chosen.workers = std::min(chosen.workers, traits.workers);
+  // Where there is but one worker anyway it is not the caller.
+  chosen.in_caller = chosen.workers == 1 && (traits.workers == 0 || one_is_asked);
+
   if (typeid(asked_for) == typeid(sequential_backend) || (outside == place::threads && !traits.nests)) {
     chosen.workers = 1;
+    chosen.in_caller = true;
     chosen.where = outside;
     chosen.budget = outside == place::caller ? 0 : most;
   } else if (traits.shares_memory) {
     chosen.where = place::threads;
     chosen.budget = traits.nests ? chosen.workers : 1;
-  } else if (chosen.workers > 1) {
+  } else if (!chosen.in_caller) {
     chosen.where = place::process;
     chosen.budget = std::max(cpu_count() / chosen.workers, 1);
   }

@@ -571,9 +571,13 @@ TEST_CASE("a worker that is killed from outside at any moment costs at most the 
   killer.join();
   std::size_t losses = 0;
   for (std::size_t i = 0; i < results.size(); ++i) {
-    CHECK(runs[i] == 1);
-    if (results[i]) CHECK(*results[i] == static_cast<int>(i));
-    else ++losses;
+    if (results[i]) {
+      CHECK(runs[i] == 1);
+      CHECK(*results[i] == static_cast<int>(i));
+    } else {
+      CHECK(runs[i] <= 1);  // it may have been killed on the way to it
+      ++losses;
+    }
   }
   CHECK(losses < 1500);
 }

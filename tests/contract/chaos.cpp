@@ -31,7 +31,7 @@
 
 #include <manyhands.hpp>
 #include <support/catch.hpp>
-#include <support/leak_check.hpp>
+#include <support/pool.hpp>
 
 using manyhands::delayed;
 using manyhands::Parallel;
@@ -273,11 +273,13 @@ void play(const char* backend, std::chrono::seconds how_long) {
 }  // namespace
 
 TEST_CASE("while workers are killed, stopped and starved, each task has its result or its error") {
-  const manyhands_test::leak_check leaks;
-  play("processes", std::chrono::seconds(20));
+  const manyhands_test::pool_check leaks;
+  play("processes", std::chrono::seconds(10));
+  play("loky", std::chrono::seconds(10));
 }
 
 TEST_CASE("the same for ten minutes", "[slow]") {
-  const manyhands_test::leak_check leaks;
-  play("processes", std::chrono::minutes(10));
+  const manyhands_test::pool_check leaks;
+  play("processes", std::chrono::minutes(5));
+  play("loky", std::chrono::minutes(5));
 }

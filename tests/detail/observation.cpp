@@ -36,6 +36,9 @@ class notes final : public observer {
   void task_finished(const observed_call&, const observed_task& task) override { note("finished " + std::to_string(task.index)); }
   void task_failed(const observed_call&, const observed_task& task) override { note("failed " + std::to_string(task.index)); }
   void task_retried(const observed_call&, const observed_task& task) override { note("retried " + std::to_string(task.index)); }
+  void worker_joined(const observed_call&, int worker, std::string_view host, int rank) override {
+    note("joined " + std::to_string(worker) + " " + std::string(host) + " " + std::to_string(rank));
+  }
   void worker_lost(const observed_call&, int worker) override { note("lost " + std::to_string(worker)); }
   void worker_replaced(const observed_call&, int worker) override { note("replaced " + std::to_string(worker)); }
   void call_ended(const observed_call&, std::exception_ptr error) override { note(error != nullptr ? "ended badly" : "ended"); }
@@ -49,6 +52,14 @@ class notes final : public observer {
 };
 
 occurrence task(occurrence::kind what, std::size_t index) { return {.what = what, .task = {.index = index}}; }
+
+TEST_CASE("an observer is told where a worker is") {
+  const auto watch = std::make_shared<notes>();
+  observation seen({}, {watch});
+  const std::string host = "node7";
+  seen.report({.what = occurrence::kind::joined, .task = {.worker = 2}, .last = 3, .host = &host});
+  CHECK(watch->heard == std::vector<std::string>{"joined 2 node7 3"});
+}
 
 TEST_CASE("an observer is told everything in order") {
   const auto watch = std::make_shared<notes>();

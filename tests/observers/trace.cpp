@@ -70,6 +70,22 @@ assert len({e["pid"] for e in events}) == 1
                                       path));
 }
 
+TEST_CASE("a row says which rank it is, and on which host") {
+  const temporary_folder folder;
+  const std::string path = folder / "trace.json";
+  const observed_call call = a_call(1);
+  trace_observer watch(path);
+  watch.call_begun(call);
+  watch.worker_joined(call, 0, "node7", 3);
+  watch.worker_joined(call, 5, "node8", 4);
+  watch.call_ended(call, nullptr);
+  const std::string text = contents(path);
+  CHECK(count_of(text, "\"worker 0 (rank 3 on node7)\"") == 1);
+  CHECK(count_of(text, "\"worker 5 (rank 4 on node8)\"") == 1);
+  // What is said last of a row counts.
+  CHECK(text.find("\"worker 0\"") < text.find("\"worker 0 (rank"));
+}
+
 TEST_CASE("a trace is whole before the call has ended, and its writer holds little of it") {
   const temporary_folder folder;
   const std::string path = folder / "trace.json";

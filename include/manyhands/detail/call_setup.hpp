@@ -63,8 +63,8 @@ class basic_call_setup {
   basic_call_setup(const basic_call_setup&) = delete;
   basic_call_setup& operator=(const basic_call_setup&) = delete;
 
-  /// Who runs the call: with one worker the caller.
-  [[nodiscard]] backend& who() noexcept { return chosen.workers == 1 ? static_cast<backend&>(in_caller_) : *chosen.who; }
+  /// Who runs the call: with one worker most often the caller.
+  [[nodiscard]] backend& who() noexcept { return chosen.in_caller ? static_cast<backend&>(in_caller_) : *chosen.who; }
 
   /// Opens the call's journal and finds its observers. Before its jobs are made. Throws like `open_journal`, and what the observers'
   /// constructors throw.

@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -24,12 +25,14 @@ struct occurrence {
     retried,
     lost,      ///< `task.worker` alone counts
     replaced,  ///< `task.worker` alone counts
+    joined,    ///< `task.worker` is rank `last` on `host`
     all_read   ///< `last` is the number of tasks
   };
 
   kind what = kind::started;
   observed_task task = {};
   std::size_t last = 0;
+  const std::string* host = nullptr;  // lives as long as the program
 };
 
 /// Tells a call's observers what happens in it, one thing at a time.
@@ -123,6 +126,8 @@ class basic_observation {
         return who.worker_lost(call_, task.worker);
       case occurrence::kind::replaced:
         return who.worker_replaced(call_, task.worker);
+      case occurrence::kind::joined:
+        return who.worker_joined(call_, task.worker, *what.host, static_cast<int>(what.last));
       case occurrence::kind::all_read:
         return who.input_ended(call_, what.last);
     }

@@ -42,6 +42,12 @@ class basic_trace_observer final : public observer {
   void task_finished(const observed_call&, const observed_task& task) override { slice(task, "task", ""); }
   void task_failed(const observed_call&, const observed_task& task) override { slice(task, "failed", ",\"cname\":\"terrible\""); }
   void task_retried(const observed_call&, const observed_task& task) override { slice(task, "retried", ",\"cname\":\"bad\""); }
+  void worker_joined(const observed_call&, int worker, std::string_view host, int rank) override {
+    name_row(worker);
+    // Once more: what is said last counts.
+    meta("thread_name", worker, "name",
+         "worker " + std::to_string(worker) + " (rank " + std::to_string(rank) + " on " + std::string(host) + ")");
+  }
   void worker_lost(const observed_call&, int worker) override { instant("worker lost", worker, nullptr); }
   void worker_replaced(const observed_call&, int worker) override { instant("worker replaced", worker, nullptr); }
   void call_ended(const observed_call&, std::exception_ptr error) override {

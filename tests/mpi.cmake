@@ -1,0 +1,65 @@
+# Tests under mpirun, where MPI is found. One ctest a program and number of ranks.
+
+if(NOT TARGET manyhands::mpi OR NOT MPIEXEC_EXECUTABLE)
+  add_test(NAME mpi COMMAND ${CMAKE_COMMAND} -E echo "skipped: no MPI was found (Debian, Ubuntu: apt install libopenmpi-dev openmpi-bin)")
+  set_tests_properties(mpi PROPERTIES LABELS mpi SKIP_REGULAR_EXPRESSION "skipped: ")
+  return()
+endif()
+
+if(MANYHANDS_SANITIZE)
+  # MPI's libraries leak, and synchronise in ways that ThreadSanitizer does not see.
+  add_test(NAME mpi COMMAND ${CMAKE_COMMAND} -E echo "skipped: MPI is tested without sanitizers")
+  set_tests_properties(mpi PROPERTIES LABELS mpi SKIP_REGULAR_EXPRESSION "skipped: ")
+  return()
+endif()
+
+# The main functions: with a session, and with ranks that are all alike. Catch2's own code is slow to compile.
+foreach(kind IN ITEMS main ranks_main)
+  add_library(mpi_${kind} OBJECT support/mpi_${kind}.cpp)
+  target_include_directories(mpi_${kind} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+  target_link_libraries(mpi_${kind} PRIVATE engine manyhands::mpi Catch2::Catch2)
+  target_compile_options(mpi_${kind} PRIVATE -w -O0)
+endforeach()
+add_library(mpi_library SHARED support/mpi_library.cpp)
+target_include_directories(mpi_library PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}")
+target_link_libraries(mpi_library PRIVATE manyhands::manyhands)
+
+# mpi_test(<path> <main> <ranks>...)
+function(mpi_test path main)
+  string(REPLACE "/" "." program "test.${path}")
+  add_executable(${program} ${path}.cpp $<TARGET_OBJECTS:mpi_${main}>)
+  target_include_directories(${program} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+  target_link_libraries(${program} PRIVATE engine manyhands::mpi Catch2::Catch2)
+  foreach(ranks IN LISTS ARGN)
+    add_test(NAME "${path}: ${ranks} ranks" COMMAND ${MPIEXEC_EXECUTABLE} ${mpi_flags} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${program}>)
+    set_tests_properties("${path}: ${ranks} ranks" PROPERTIES LABELS mpi TIMEOUT 300 PROCESSORS 2)
+  endforeach()
+endfunction()
+
+mpi_test(detail/mpi_post ranks_main 1 2 3)
+mpi_test(detail/mpi_desk ranks_main 3)
+mpi_test(detail/mpi_worker ranks_main 2)
+mpi_test(detail/mpi_far_tasks ranks_main 1)
+mpi_test(detail/mpi_call ranks_main 2 3)
+mpi_test(detail/mpi_stream main 1 3)
+mpi_test(detail/mpi_roster ranks_main 1 3)
+mpi_test(detail/mpi_world main 1 3)
+mpi_test(backends/mpi main 1 2 3 4)
+target_link_libraries(test.backends.mpi PRIVATE mpi_library)
+
+# What a run ends with, by programs that go wrong; one of them is another build.
+add_executable(mpi_faults support/mpi_faults.cpp)
+add_executable(mpi_faults_other support/mpi_faults.cpp)
+target_compile_definitions(mpi_faults_other PRIVATE ANOTHER_BUILD)
+foreach(program IN ITEMS mpi_faults mpi_faults_other)
+  target_link_libraries(${program} PRIVATE engine manyhands::mpi)
+endforeach()
+list(JOIN mpi_flags " " launch)
+add_executable(test.contract.mpi contract/mpi.cpp)
+target_link_libraries(test.contract.mpi PRIVATE test_support)
+target_precompile_headers(test.contract.mpi REUSE_FROM test_support)
+target_compile_definitions(test.contract.mpi PRIVATE "MPI_LAUNCH=\"${MPIEXEC_EXECUTABLE} ${launch} ${MPIEXEC_NUMPROC_FLAG}\"" MPI_LAUNCHER="${MPIEXEC_EXECUTABLE}"
+                           MPI_FAULTS="$<TARGET_FILE:mpi_faults>" MPI_OTHER="$<TARGET_FILE:mpi_faults_other>" MPI_IS_OPEN_MPI=$<BOOL:${mpi_is_open_mpi}>
+                           MPI_HOSTS="${CMAKE_CURRENT_SOURCE_DIR}/support/mpi_hosts.sh")
+add_dependencies(test.contract.mpi mpi_faults mpi_faults_other)
+catch_discover_tests(test.contract.mpi TEST_PREFIX "contract/mpi:" ${discovery} PROPERTIES LABELS mpi TIMEOUT 240 PROCESSORS 2)
