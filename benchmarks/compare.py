@@ -26,7 +26,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
 OURS = "manyhands"
 PROCESSES_OURS, LOKY_OURS = "manyhands processes", "manyhands loky"
-RAW, RAW_WARM, FORK = "by hand, forked for the call", "by hand, warm", "(a fork)"
+RAW, RAW_WARM = "by hand, forked for the call", "by hand, warm"
+FORK, FORK_AND_END = "(a fork)", "(a fork, its end and its collection)"
 ROUND_TRIP, ROUND_TRIP_ANYWHERE = "(a futex round trip between processors)", "(a futex round trip, placed by the system)"
 SPINS = 0.5  # of a pause of 5 ms, for each worker beside the caller: who is busy for longer, without work, spins
 DISTURBED = 0.1  # of all processors' time, taken by other programs: an answer given beside them is asked for again
@@ -89,7 +90,7 @@ QUESTIONS = [
              bars=[Bar(LOKY_OURS, ROUND_TRIP, 1.5), Bar(LOKY_OURS, ROUND_TRIP_ANYWHERE, None), Bar(LOKY_OURS, RAW_WARM, None)]),
     Question("process_latency/million", "1,000,000 trivial tasks on warm processes; a task", "ns", None, bars=[Bar(LOKY_OURS, RAW_WARM, 2)]),
     Question("process_latency/after_kill", "from a worker's SIGKILL until a task runs in its replacement", "ms", None,
-             bars=[Bar(PROCESSES_OURS, FORK, 3), Bar(LOKY_OURS, FORK, 3)]),
+             bars=[Bar(PROCESSES_OURS, FORK, 3), Bar(LOKY_OURS, FORK, 3), Bar(PROCESSES_OURS, FORK_AND_END, None), Bar(LOKY_OURS, FORK_AND_END, None)]),
     Question("compile_time/include", "compiling an empty program with the library's header", "s", 1.00),
     Question("compile_time/one_call", "compiling a program with one call", "s", None),
 ]
@@ -118,7 +119,6 @@ CONTENDERS = [
     Contender("joblib_threading", "joblib threading", slow=True),
     Contender("plain_loop", "(plain loop, one thread)", peer=False),
 ]
-ANYWHERE = {"ROUND_TRIP_ANYWHERE": "1"}
 PROCESSES = [  # beside each other only: what threads take is another question
     Contender("manyhands_processes", PROCESSES_OURS),
     Contender("manyhands_loky", LOKY_OURS),
@@ -126,8 +126,9 @@ PROCESSES = [  # beside each other only: what threads take is another question
     Contender("raw_forked", RAW),
     Contender("raw_warm", RAW_WARM, only="process_latency"),
     Contender("system_alone", ROUND_TRIP, peer=False, only="process_latency/2"),
-    Contender("system_alone", ROUND_TRIP_ANYWHERE, ANYWHERE, peer=False, only="process_latency/2"),
+    Contender("system_alone", ROUND_TRIP_ANYWHERE, {"ROUND_TRIP_ANYWHERE": "1"}, peer=False, only="process_latency/2"),
     Contender("system_alone", FORK, peer=False, only="after_kill"),
+    Contender("system_alone", FORK_AND_END, {"FORK_AND_END": "1"}, peer=False, only="after_kill"),
     Contender("joblib_loky", "joblib loky", slow=True),
     Contender("joblib_multiprocessing", "joblib multiprocessing", slow=True),
     Contender("process_pool_executor", "ProcessPoolExecutor", slow=True),
