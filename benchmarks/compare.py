@@ -25,8 +25,21 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
 OURS = "manyhands"
+PROCESSES_OURS, LOKY_OURS = "manyhands processes", "manyhands loky"
+RAW, RAW_WARM = "by hand, forked for the call", "by hand, warm"
+FORK, FORK_AND_END = "(a fork)", "(a fork, its end and its collection)"
+ROUND_TRIP, ROUND_TRIP_ANYWHERE = "(a futex round trip between processors)", "(a futex round trip, placed by the system)"
 SPINS = 0.5  # of a pause of 5 ms, for each worker beside the caller: who is busy for longer, without work, spins
 DISTURBED = 0.1  # of all processors' time, taken by other programs: an answer given beside them is asked for again
+
+
+@dataclasses.dataclass
+class Bar:
+    """The most times of what `beside` takes that `ours` may take."""
+
+    ours: str
+    beside: str
+    ratio: float | None  # None: shown, and no bar
 
 
 @dataclasses.dataclass
@@ -37,6 +50,7 @@ class Question:
     bar: float | None  # the ratio to the best contender that manyhands is to keep to
     pauses: bool = False  # between the calls: then only contenders that do not spin in them count for the bar
     times_joblib: float = 0  # how many times joblib's rate it is to reach
+    bars: list[Bar] = dataclasses.field(default_factory=list)  # not empty: a question about processes, for PROCESSES
 
 
 @dataclasses.dataclass
@@ -66,6 +80,17 @@ QUESTIONS = [
     Question("memory_bound", "a pass over 2^26 doubles, a task each", "ms", 1.10),
     Question("nested", "8 tasks that each call 1,000 tasks of 1 µs", "ms", 1.05),
     Question("io_bound", "2,000 sleeps of 1 ms on 64 workers", "ms", 1.05),
+    Question("process_startup", "2 worker processes started, 2 tasks run, and all ended", "ms", None, bars=[Bar(PROCESSES_OURS, RAW, 2)]),
+    Question("result_transport/8_bytes", "1,000,000 results of 8 bytes, forks included; a task", "ns", None,
+             bars=[Bar(PROCESSES_OURS, RAW, 3), Bar(PROCESSES_OURS, "multiprocessing.Pool", 1 / 3)]),
+    Question("result_transport/strings", "1,000,000 short strings; a task", "ns", None, bars=[Bar(PROCESSES_OURS, RAW, 3)]),
+    Question("result_transport/1_MiB", "1,000 results of 1 MiB, as vectors", "ms", None,
+             bars=[Bar(PROCESSES_OURS, RAW, 1.15), Bar(PROCESSES_OURS, "manyhands threads", 1.3)]),
+    Question("process_latency/2", "a call of 2 trivial tasks on warm processes", "µs", None,
+             bars=[Bar(LOKY_OURS, ROUND_TRIP, 1.5), Bar(LOKY_OURS, ROUND_TRIP_ANYWHERE, None), Bar(LOKY_OURS, RAW_WARM, None)]),
+    Question("process_latency/million", "1,000,000 trivial tasks on warm processes; a task", "ns", None, bars=[Bar(LOKY_OURS, RAW_WARM, 2)]),
+    Question("process_latency/after_kill", "from a worker's SIGKILL until a task runs in its replacement", "ms", None,
+             bars=[Bar(PROCESSES_OURS, FORK, 3), Bar(LOKY_OURS, FORK, 3), Bar(PROCESSES_OURS, FORK_AND_END, None), Bar(LOKY_OURS, FORK_AND_END, None)]),
     Question("compile_time/include", "compiling an empty program with the library's header", "s", 1.00),
     Question("compile_time/one_call", "compiling a program with one call", "s", None),
 ]
@@ -93,6 +118,21 @@ CONTENDERS = [
     Contender("std_async", "std::async per task", slow=True),
     Contender("joblib_threading", "joblib threading", slow=True),
     Contender("plain_loop", "(plain loop, one thread)", peer=False),
+]
+PROCESSES = [  # beside each other only: what threads take is another question
+    Contender("manyhands_processes", PROCESSES_OURS),
+    Contender("manyhands_loky", LOKY_OURS),
+    Contender("manyhands_threads", "manyhands threads", only="1_MiB"),
+    Contender("raw_forked", RAW),
+    Contender("raw_warm", RAW_WARM, only="process_latency"),
+    Contender("system_alone", ROUND_TRIP, peer=False, only="process_latency/2"),
+    Contender("system_alone", ROUND_TRIP_ANYWHERE, {"ROUND_TRIP_ANYWHERE": "1"}, peer=False, only="process_latency/2"),
+    Contender("system_alone", FORK, peer=False, only="after_kill"),
+    Contender("system_alone", FORK_AND_END, {"FORK_AND_END": "1"}, peer=False, only="after_kill"),
+    Contender("joblib_loky", "joblib loky", slow=True),
+    Contender("joblib_multiprocessing", "joblib multiprocessing", slow=True),
+    Contender("process_pool_executor", "ProcessPoolExecutor", slow=True),
+    Contender("multiprocessing_pool", "multiprocessing.Pool", slow=True),
 ]
 COMPILED = [  # compile_time/*/PROGRAM.cpp
     Contender("manyhands", OURS),
@@ -244,7 +284,7 @@ def rounds_of(question, contenders, one, rounds):
 def answers_to(question, options, versions, spins_per_microsecond, patience):
     wanted = lambda c: any(name in c.program for name in options.contenders.split(","))
     if not question.name.startswith("compile_time/"):
-        present = [c for c in CONTENDERS if wanted(c) and c.only in question.name and (options.build / c.program).exists()]
+        present = [c for c in (PROCESSES if question.bars else CONTENDERS) if wanted(c) and c.only in question.name and (options.build / c.program).exists()]
         if question.pauses:
             find_who_spins(present, options, spins_per_microsecond)
         return rounds_of(question, present, lambda a: patience.ask(a, question, options, spins_per_microsecond), options.rounds)
@@ -287,7 +327,7 @@ def table(header, rows):
 
 
 def peers(everybody):
-    return [a for a in everybody if a.times and a.contender.peer and a.contender.label != OURS]
+    return [a for a in everybody if a.times and a.contender.peer and not a.contender.label.startswith(OURS)]
 
 
 def of(everybody, label):
@@ -300,7 +340,7 @@ def question_table(question, everybody):
     header = ["", f"median, {question.unit}", "least to most", "to the best"] + (["workers busy between calls"] if question.pauses else [])
     rows = []
     for a in sorted((a for a in everybody if a.times), key=lambda a: a.median):
-        bold = "**" if a.contender.label == OURS else ""
+        bold = "**" if a.contender.label.startswith(OURS) else ""
         row = [bold + a.contender.label + bold, number(a.median, question.unit),
                "quoted" if a.quoted else f"{number(min(a.times), question.unit)} to {number(max(a.times), question.unit)}", f"{a.median / best:.2f}" if best else ""]
         if question.pauses:
@@ -310,6 +350,16 @@ def question_table(question, everybody):
     for reason in dict.fromkeys(a.left_out for a in everybody if a.left_out):
         lines += ["", f"Left out, as {reason}: " + "; ".join(a.contender.label for a in everybody if a.left_out == reason) + "."]
     return lines
+
+
+def process_row(question, everybody, bar):
+    """Nothing where one of the two has not answered."""
+    ours, beside = of(everybody, bar.ours), of(everybody, bar.beside)
+    if not ours or not beside:
+        return None
+    ratio = ours.median / beside.median
+    return [question.text, question.unit, bar.ours, number(ours.median, question.unit), bar.beside, number(beside.median, question.unit), f"{ratio:.2f}",
+            *(("", "") if bar.ratio is None else (f"{bar.ratio:.2f}", "yes" if round(ratio, 2) <= bar.ratio else "**no**"))]
 
 
 def summary(results):
@@ -332,7 +382,10 @@ def summary(results):
         if question.times_joblib and (joblib := of(everybody, "joblib threading")):
             times = joblib.median / ours.median
             joblib_rows.append([question.text, f"{times:,.0f}", f"{question.times_joblib:,.0f}", "yes" if times >= question.times_joblib else "**no**"])
+    process_rows = [process_row(question, everybody, bar) for question, everybody in results for bar in question.bars]
     lines = table(header, rows) if rows else []
+    if any(process_rows):
+        lines += [""] * bool(lines) + [*table(["question about processes", "unit", "contender", "its time", "beside", "its time", "ratio", "bar", "kept"], [row for row in process_rows if row])]
     if joblib_rows:
         lines += ["", *table(["question", "times joblib's rate", "bar", "kept"], joblib_rows)]
     return lines
@@ -377,7 +430,7 @@ def main():
     parser, options = parse(sys.argv[1:])
     asked = [q for q in QUESTIONS if not options.questions or any(part in q.name for part in options.questions)]
     if options.list:
-        print(*(q.name for q in QUESTIONS), "", *dict.fromkeys(c.program for c in CONTENDERS), sep="\n")
+        print(*(q.name for q in QUESTIONS), "", *dict.fromkeys(c.program for c in CONTENDERS + PROCESSES), sep="\n")
         return 0
     if not asked:
         parser.error("no such question: see --list")
@@ -385,7 +438,7 @@ def main():
         parser.error(f"nothing is built in {options.build}: benchmarks/run.sh builds it")
 
     versions = json.loads((options.build / "versions.json").read_text(encoding="utf-8"))
-    for absent in dict.fromkeys(c.program for c in CONTENDERS if not (options.build / c.program).exists()):
+    for absent in dict.fromkeys(c.program for c in CONTENDERS + PROCESSES if not (options.build / c.program).exists()):
         print(f"left out, not built: {absent}", file=sys.stderr)
     begun = datetime.datetime.now()
     spins_per_microsecond = calibrate(options.build)

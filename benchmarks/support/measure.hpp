@@ -19,6 +19,9 @@ struct conditions {
   std::uint64_t spins_per_microsecond;  // for benchmark_spin, measured once for all
 };
 
+/// How many worker processes: two at least, since one task at a time is run without any by some.
+inline int processes(const conditions& given) { return given.workers > 2 ? given.workers : 2; }
+
 /// What a process says to the driver.
 struct measurement {
   double nanoseconds;        // per task, call or run, as the question has it
