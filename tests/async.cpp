@@ -87,6 +87,18 @@ TEST_CASE("a callback gets the results on its executor, and the context runs unt
   CHECK(got.count == 1);
 }
 
+TEST_CASE("the handler may be the last to use its executor") {
+  for (int call = 0; call < 200; ++call) {
+    auto context = std::make_unique<asio::io_context>();
+    int sum = 0;
+    Parallel(1).async(numbers(3) | delayed(square),
+                      asio::bind_executor(*context, [&](std::exception_ptr, const std::vector<int>& result) { sum = result.at(2); }));
+    context->run();
+    context.reset();
+    REQUIRE(sum == 4);
+  }
+}
+
 TEST_CASE("use_future gives a future of the results or of the error") {
   CHECK(Parallel(2).async(numbers(10) | delayed(square), asio::use_future).get() == ten_squares);
   auto failing =

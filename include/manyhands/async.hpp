@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <thread>
@@ -106,7 +107,8 @@ class async_operation : public std::enable_shared_from_this<async_operation<Hand
   void start() {
     const auto self = this->shared_from_this();
     try {
-      std::thread([self] { self->complete(self->call_->make(self->stop_)); }).detach();
+      const std::lock_guard lock(mutex_);
+      thread_ = std::thread([self] { self->complete(self->call_->make(self->stop_)); });
     } catch (...) {
       typename postponed_call<Range>::outcome::values failed;
       std::get<0>(failed) = std::current_exception();
@@ -125,15 +127,32 @@ class async_operation : public std::enable_shared_from_this<async_operation<Hand
 #if BOOST_ASIO_VERSION >= 102000
     if (auto slot = boost::asio::get_associated_cancellation_slot(handler_); slot.is_connected()) slot.clear();
 #endif
+    leave_thread();
     Handler handler = std::move(handler_);
     work_.reset();
     std::apply(std::move(handler), std::move(made));
+  }
+
+  /// It may still be on its way out of the executor, which the handler may destroy.
+  void leave_thread() {
+    std::thread done;
+    {
+      const std::lock_guard lock(mutex_);
+      done = std::move(thread_);
+    }
+    if (done.get_id() == std::this_thread::get_id()) {
+      done.detach();  // the executor runs handlers in whatever thread it is asked in
+    } else if (done.joinable()) {
+      done.join();
+    }
   }
 
   Handler handler_;
   boost::asio::executor_work_guard<executor> work_;  // io_context::run() returns no earlier
   std::optional<postponed_call<Range>> call_;
   std::stop_source stop_;
+  std::mutex mutex_;  // guards thread_, which may have told the end before it is known
+  std::thread thread_;
 };
 
 template <class Range>
