@@ -80,51 +80,52 @@ struct manyhands::codec<picky> {
 };
 
 TEST_CASE("a call's tasks run on the other ranks") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   const std::vector<int> all = numbers(3'000);
-  const auto results = call_on<false>(post, here.size, all | delayed([](int i) { return i + 1; }), {.workers = here.size - 1});
+  const auto results = call_on<false>(post, ranks_here.size, all | delayed([](int i) { return i + 1; }), {.workers = ranks_here.size - 1});
   REQUIRE(results.size() == 3'000);
   CHECK(results.front() == 1);
   CHECK(results.back() == 3'000);
 }
 
 TEST_CASE("an argument that cannot be written down fails its task, and no other") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   std::vector<picky> all;
   for (int i = 0; i < 100; ++i) all.push_back({i});
-  const auto results = call_on<true>(post, here.size, all | delayed([](const picky& each) { return each.value; }),
-                                     {.workers = here.size - 1, .batch = batch_size(8)});
+  const auto results = call_on<true>(post, ranks_here.size, all | delayed([](const picky& each) { return each.value; }),
+                                     {.workers = ranks_here.size - 1, .batch = batch_size(8)});
   REQUIRE(results.size() == 100);
   for (std::size_t i = 0; i < 100; ++i) CHECK(results[i].has_value() == (i % 10 != 7));
 }
 
 TEST_CASE("a rank that was lost has its tasks done by others") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank == 1 && here.size > 2) return be_silent(post);
-  if (here.rank != 0) return serve(post);
-  if (here.size == 2) {
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank == 1 && ranks_here.size > 2) return be_silent(post);
+  if (ranks_here.rank != 0) return serve(post);
+  if (ranks_here.size == 2) {
     post.send(1, mpi_short_letter({.kind = mpi_letter_kind::finish}));
     return;
   }
   const std::vector<int> all = numbers(50);
-  const auto results =
-      call_on<true>(post, here.size, all | delayed([](int i) { return i; }), {.workers = here.size - 1, .batch = batch_size(4)}, 1s, 1);
+  const auto results = call_on<true>(post, ranks_here.size, all | delayed([](int i) { return i; }),
+                                     {.workers = ranks_here.size - 1, .batch = batch_size(4)}, 1s, 1);
   REQUIRE(results.size() == 50);
   for (const auto& each : results) CHECK(each.has_value());
 }
 
 TEST_CASE("a task whose ranks are lost again and again fails, and a call without ranks is given up") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return be_silent(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return be_silent(post);
   const std::vector<int> all = numbers(50);
   try {
-    const auto results = call_on<false>(post, here.size, all | delayed([](int i) { return i; }), {.workers = here.size - 1}, 1s, 0);
+    const auto results =
+        call_on<false>(post, ranks_here.size, all | delayed([](int i) { return i; }), {.workers = ranks_here.size - 1}, 1s, 0);
     FAIL("no error");
   } catch (const pool_broken& error) {
     CHECK_THAT(error.what(), Catch::Matchers::Contains("no rank is left"));

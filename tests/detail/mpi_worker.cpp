@@ -101,9 +101,9 @@ void finish(mpi_post& post) {
 }  // namespace
 
 TEST_CASE("batches are run in order, and answered") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   begin(post, 1);
   give(post, 1, 0, 10, {0, 0, 0});
   give(post, 1, 1, 13, {0});
@@ -119,9 +119,9 @@ TEST_CASE("batches are run in order, and answered") {
 }
 
 TEST_CASE("calls may take turns") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   begin(post, 1);
   begin(post, 2);
   for (std::uint64_t i = 0; i < 10; ++i) give(post, 1 + static_cast<std::uint32_t>(i % 2), i / 2, 10 * i, {0, 0});
@@ -130,9 +130,9 @@ TEST_CASE("calls may take turns") {
 }
 
 TEST_CASE("a rank is heard while it runs a task, and gives back what has not begun") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   begin(post, 1);
   give(post, 1, 0, 0, {300, 0, 0, 0, 0});
   give(post, 1, 1, 5, {0, 0, 0});
@@ -162,9 +162,9 @@ TEST_CASE("a rank is heard while it runs a task, and gives back what has not beg
 }
 
 TEST_CASE("tasks at or above the limit are not begun") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   begin(post, 1);
   give(post, 1, 0, 0, {100, 0, 0, 0});
   post.send(1, mpi_short_letter({.kind = mpi_letter_kind::limit, .call = 1, .first = 2}));
@@ -174,9 +174,9 @@ TEST_CASE("tasks at or above the limit are not begun") {
 }
 
 TEST_CASE("running tasks are asked to stop") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   begin(post, 1);
   give(post, 1, 0, 0, {-1});
   std::this_thread::sleep_for(20ms);
@@ -186,9 +186,9 @@ TEST_CASE("running tasks are asked to stop") {
 }
 
 TEST_CASE("results of a batch that takes long come home before its end") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   begin(post, 1);
   give(post, 1, 0, 0, std::vector<std::int64_t>(10, 30));
   std::uint64_t done = 0;
@@ -205,9 +205,9 @@ TEST_CASE("results of a batch that takes long come home before its end") {
 }
 
 TEST_CASE("a call that cannot be run is told of, and its batches come back") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank != 0) return serve(post);
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank != 0) return serve(post);
   begin(post, 1, true);
   give(post, 1, 0, 0, {0, 0});
   const auto letter = wait_for_letter(post, mpi_letter_kind::broken);
@@ -220,9 +220,9 @@ TEST_CASE("a call that cannot be run is told of, and its batches come back") {
 }
 
 TEST_CASE("a rank that is to watch finds out that rank 0 is silent") {
-  const rank_group here;
-  mpi_post post(here.comm);
-  if (here.rank == 0) {
+  const rank_group ranks_here;
+  mpi_post post(ranks_here.comm);
+  if (ranks_here.rank == 0) {
     begin(post, 1);
     while (post.is_sending()) std::this_thread::yield();
     const auto letter = wait_for_letter(post, mpi_letter_kind::pong);
