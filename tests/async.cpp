@@ -7,7 +7,6 @@
 #include <functional>
 #include <future>
 #include <memory>
-#include <numeric>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -34,18 +33,15 @@
 #endif
 
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 
 namespace asio = boost::asio;
 using manyhands::delayed;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 int square(int i) { return i * i; }
 const std::vector<int> ten_squares{0, 1, 4, 9, 16, 25, 36, 49, 64, 81};
 

@@ -17,18 +17,14 @@
 
 #include <manyhands/parallel.hpp>
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 
 using manyhands::asio_backend;
 using manyhands::delayed;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// Threads that ran something.
 class roll_call {

@@ -34,6 +34,7 @@
 
 #include <manyhands.hpp>
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 #include <support/pool.hpp>
 #include <support/shared.hpp>
 #include <support/subprocess.hpp>
@@ -46,6 +47,7 @@ using manyhands::Parallel;
 using manyhands::worker_lost;
 using manyhands_test::pool_check;
 using namespace std::chrono_literals;
+using manyhands_test::numbers;
 
 namespace {
 
@@ -56,12 +58,6 @@ const shared_array<std::atomic<int>> notes(8);
 void clear() {
   for (auto& each : runs) each = 0;
   for (auto& each : notes) each = 0;
-}
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
 }
 
 Parallel on_loky(int n_jobs = 2, manyhands::batch_size batch = manyhands::automatic) {

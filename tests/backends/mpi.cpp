@@ -23,18 +23,14 @@
 #include <support/catch.hpp>
 #include <support/mpi.hpp>
 #include <support/mpi_library.hpp>
+#include <support/numbers.hpp>
 
 using manyhands::delayed;
 using manyhands::options;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
-
-std::vector<int> numbers(int count, int first = 0) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), first);
-  return all;
-}
 
 /// A file to which ranks of this machine add bytes, one a task.
 class tally {

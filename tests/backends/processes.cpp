@@ -23,7 +23,6 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <numeric>
 #include <random>
 #include <stdexcept>
 #include <streambuf>
@@ -37,6 +36,7 @@
 #include <manyhands/task.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 #include <support/subprocess.hpp>
 
@@ -44,17 +44,12 @@ using manyhands::delayed;
 using manyhands::outcome;
 using manyhands::Parallel;
 using manyhands::worker_lost;
+using manyhands_test::numbers;
 
 namespace {
 
 Parallel on_processes(int n_jobs = 2, manyhands::batch_size batch = manyhands::automatic) {
   return Parallel({.n_jobs = n_jobs, .backend = std::make_shared<manyhands::processes_backend>(), .batch_size = batch});
-}
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
 }
 
 /// How a task ended: `worker_lost`'s signal and exit code, or neither.

@@ -23,17 +23,13 @@
 
 #include <manyhands.hpp>
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 
 using manyhands::delayed;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// Waits until so many have come; false if they do not within a generous time.
 class meeting {

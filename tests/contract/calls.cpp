@@ -9,7 +9,6 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <numeric>
 #include <set>
 #include <span>
 #include <sstream>
@@ -19,12 +18,14 @@
 
 #include <support/backends.hpp>
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 #include <support/subprocess.hpp>
 
 using manyhands::delayed;
 using manyhands::options;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
 
@@ -48,12 +49,6 @@ struct record {
   std::string name;
   std::vector<double> values;
 };
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// A range of tasks that can be read once, and that notes which threads read it.
 struct single_pass {

@@ -7,7 +7,6 @@
 #include <csignal>
 #include <functional>
 #include <list>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -16,10 +15,12 @@
 
 #include <support/backends.hpp>
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 
 using manyhands::delayed;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
 
@@ -29,12 +30,6 @@ struct own_error : std::runtime_error {
 struct stranger : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 void nap(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 

@@ -28,7 +28,6 @@
 #include <iterator>
 #include <memory>
 #include <new>
-#include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -41,6 +40,7 @@
 #include <manyhands/config.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 #include <support/subprocess.hpp>
 
@@ -48,6 +48,7 @@ using manyhands::delayed;
 using manyhands::outcome;
 using manyhands::Parallel;
 using manyhands::worker_lost;
+using manyhands_test::numbers;
 
 namespace {
 
@@ -55,12 +56,6 @@ using flags = shared_array<std::atomic<int>>;
 
 Parallel on_processes(int n_jobs = 2, manyhands::batch_size batch = manyhands::automatic) {
   return Parallel({.n_jobs = n_jobs, .backend = "processes", .batch_size = batch});
-}
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
 }
 
 struct ending {

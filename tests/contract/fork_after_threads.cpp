@@ -23,18 +23,14 @@
 #include <manyhands/backends/asio.hpp>
 #include <manyhands/config.hpp>
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 #include <support/subprocess.hpp>
 
 using manyhands::delayed;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// True where `use` gives the same in the program, then in tasks, and then in the program again; three times.
 bool works_in_tasks_after_program(const std::function<long()>& use) {

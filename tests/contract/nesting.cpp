@@ -15,20 +15,16 @@
 
 #include <support/backends.hpp>
 #include <support/catch.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 
 using manyhands::delayed;
 using manyhands::Parallel;
 using manyhands::parallel_backend;
 using manyhands::parallel_config;
+using manyhands_test::numbers;
 
 namespace {
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 void nap(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 

@@ -20,6 +20,7 @@
 #include <support/backends.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 
 using manyhands::delayed;
@@ -27,13 +28,9 @@ using manyhands::Parallel;
 using manyhands::worker_lost;
 namespace this_task = manyhands::this_task;
 
-namespace {
+using manyhands_test::numbers;
 
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
+namespace {
 
 [[noreturn]] void fail() { throw std::out_of_range("attempt " + std::to_string(this_task::attempt())); }
 

@@ -12,7 +12,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <numeric>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,10 +19,12 @@
 #include <manyhands.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 
 using manyhands::delayed;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
 
@@ -113,12 +114,6 @@ class terminal {
 
 constexpr char ctrl_c = 3;
 constexpr char ctrl_z = 26;
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// Becomes end of file once nobody holds it any more who was started while it was open.
 struct lifeline {

@@ -11,7 +11,6 @@
 #include <functional>
 #include <iterator>
 #include <list>
-#include <numeric>
 #include <stdexcept>
 #include <stop_token>
 #include <string>
@@ -23,6 +22,7 @@
 #include <support/backends.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 
 using manyhands::delayed;
@@ -30,14 +30,9 @@ using manyhands::Parallel;
 using manyhands::task_timeout;
 namespace this_task = manyhands::this_task;
 using namespace std::chrono_literals;
+using manyhands_test::numbers;
 
 namespace {
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 void nap(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
 

@@ -10,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <new>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -18,20 +17,16 @@
 #include <support/backends.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/numbers.hpp>
 #include <support/shared.hpp>
 
 using manyhands::delayed;
 using manyhands::Parallel;
+using manyhands_test::numbers;
 
 namespace {
 
 constexpr std::size_t mebibyte = std::size_t{1} << 20;
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  std::iota(all.begin(), all.end(), 0);
-  return all;
-}
 
 /// Writes to so much memory. Not in sight of a compiler that sees that nobody reads it.
 std::size_t use(std::size_t bytes) {

@@ -10,12 +10,14 @@
 #include <manyhands/detail/slots.hpp>
 #include <support/catch.hpp>
 #include <support/mpi_ranks.hpp>
+#include <support/numbers.hpp>
 
 using namespace manyhands;
 using namespace manyhands::detail;
 using manyhands_test::head_of;
 using manyhands_test::rank_group;
 using namespace std::chrono_literals;
+using manyhands_test::numbers;
 
 namespace {
 
@@ -55,12 +57,6 @@ auto call_on(mpi_post& post, int size, Range tasks, const plan& how, std::chrono
   while (post.is_sending()) std::this_thread::yield();
   work.rethrow();
   return slots.take();
-}
-
-std::vector<int> numbers(int count) {
-  std::vector<int> all(static_cast<std::size_t>(count));
-  for (int i = 0; i < count; ++i) all[static_cast<std::size_t>(i)] = i;
-  return all;
 }
 
 /// A value of which some cannot be sent.
