@@ -30,6 +30,8 @@ using manyhands::delayed;
 using manyhands::Parallel;
 using manyhands_test::numbers;
 
+#if !MANYHANDS_TSAN  // it does not know how those libraries' threads wait for each other
+
 namespace {
 
 /// True where `use` gives the same in the program, then in tasks, and then in the program again; three times.
@@ -99,8 +101,6 @@ std::function<long()> openblas(const std::string& flavour) {
 }
 
 }  // namespace
-
-#if !MANYHANDS_TSAN  // it does not know how those libraries' threads wait for each other
 
 TEST_CASE("GNU's OpenMP works in tasks of a program that has used it") {
   CHECK(manyhands_test::holds_in_subprocess([] {
