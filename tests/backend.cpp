@@ -114,6 +114,14 @@ TEST_CASE("all that waits can be asked for at once") {
   CHECK(work.next(no_index) == index_range{0, 10});
 }
 
+TEST_CASE("the only one who knows of the tasks takes them all, once") {
+  noted_jobs work(no_facts, 10);
+  CHECK(work.take_all() == index_range{0, 10});
+  CHECK(work.waiting() == 0);
+  CHECK(work.take_all().empty());
+  CHECK(work.next(1).empty());
+}
+
 TEST_CASE("no task is handed out where none is asked for, and where there is none") {
   noted_jobs work(no_facts, 10);
   CHECK(work.next(0).empty());

@@ -204,7 +204,7 @@ class Parallel {
     prepared.reset();
     std::optional<std::stop_callback<std::function<void()>>> stops;
     if (facts.stop != nullptr) stops.emplace(*facts.stop, [&work] { work.cancel(); });
-    static_cast<void>(detail::checked_transport(work, traits));
+    if (!traits.shares_memory || traits.packs_tasks) static_cast<void>(detail::checked_transport(work, traits));
     if (!work.complete() && !(traits.streams && (Slots::reads_ahead || how.workers == 1))) {
       while (work.read(no_index)) {
       }

@@ -159,7 +159,8 @@ template <class = void>
   // Where there is but one worker anyway it is not the caller.
   chosen.in_caller = chosen.workers == 1 && (traits.workers == 0 || one_is_asked);
 
-  if (typeid(asked_for) == typeid(sequential_backend) || (outside == place::threads && !traits.nests)) {
+  // In this order: to compare types takes longer.
+  if (!traits.nests && (outside == place::threads || typeid(asked_for) == typeid(sequential_backend))) {
     chosen.workers = 1;
     chosen.in_caller = true;
     chosen.where = outside;

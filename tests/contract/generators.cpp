@@ -560,6 +560,55 @@ TEST_CASE("tasks of a generator see their index, their seed, and the scope in wh
   REQUIRE(next == 100);
 }
 
+TEST_CASE("tasks that take next to nothing are run while the consumer does something else, too") {
+  // Long enough for batches to grow large, and for the call to believe that all tasks are like that.
+  constexpr std::size_t size = 2'000'000;
+  std::vector<std::atomic<bool>> ran(size);
+  std::size_t read = 0;
+  const auto count = [&](std::size_t i) {
+    ++read;
+    return i;
+  };
+  auto tasks = std::views::iota(std::size_t{0}, size) | std::views::transform(count) | delayed([&](std::size_t i) {
+                 ran[i].store(true, std::memory_order_relaxed);
+                 return i;
+               });
+  auto results = Parallel({.n_jobs = 2, .backend = "threads"}).generator(tasks);
+  std::size_t at = 0;
+  for (auto result = results.begin(); result != results.end(); ++result, ++at) {
+    REQUIRE(*result == at);
+    if (at % 300'000 != 150'000) continue;
+    // Nobody reads meanwhile.
+    for (std::size_t next = at; next < read;) {
+      if (ran[next]) {
+        ++next;
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  }
+  REQUIRE(at == size);
+}
+
+TEST_CASE("a task that waits for a later one is not left alone, however little the tasks before took") {
+  constexpr std::size_t size = 400'000;
+  std::vector<std::atomic<bool>> ran(size);
+  auto tasks = std::views::iota(std::size_t{0}, size) | delayed([&](std::size_t i) {
+                 ran[i].store(true, std::memory_order_relaxed);
+                 while (i % 100'000 == 50'000 && !ran[i + 64]) std::this_thread::yield();
+                 return i;
+               });
+  const bool ordered = GENERATE(true, false);
+  std::size_t count = 0;
+  const Parallel parallel({.n_jobs = 2, .backend = "threads"});
+  if (ordered) {
+    for (const std::size_t result : parallel.generator(tasks)) REQUIRE(result == count++);
+  } else {
+    for (const auto& result : parallel.generator_unordered(tasks)) count += result.index == result.value ? 1 : 0;
+  }
+  REQUIRE(count == size);
+}
+
 TEST_CASE("a task that is long keeps neither its batch-mates nor other results, where workers share memory") {
   const std::string backend = GENERATE("threads", "asio");
   static_cast<void>(backends());

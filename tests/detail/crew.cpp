@@ -9,9 +9,12 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <vector>
 
+#include <manyhands/detail/affinity.hpp>
 #include <support/catch.hpp>
 
+using manyhands::detail::affinity_mask;
 using manyhands::detail::crew;
 using manyhands::detail::employer;
 using manyhands::detail::quiet_call;
@@ -255,4 +258,24 @@ TEST_CASE("a forked child has a crew of its own") {
 TEST_CASE("a wait without sleep ends when it is over, or when the time is") {
   REQUIRE(spin_until(std::chrono::hours(1), [] { return true; }));
   REQUIRE_FALSE(spin_until(std::chrono::microseconds(1), [] { return false; }));
+}
+
+TEST_CASE("who waits without sleep learns that somebody else has the processor") {
+  const affinity_mask before;
+  const std::vector<int> one = {before.processors().front()};
+  REQUIRE(affinity_mask::of(one).bind());
+  std::atomic<bool> over = false;
+  std::atomic<bool> begun = false;
+  std::thread busy([&] {  // on the same processor
+    begun = true;
+    while (!over) {
+    }
+  });
+  while (!begun) std::this_thread::yield();
+  bool is_crowded = false;
+  REQUIRE(spin_until(
+      std::chrono::seconds(30), [&] { return is_crowded; }, &is_crowded));
+  over = true;
+  busy.join();
+  REQUIRE(before.bind());
 }

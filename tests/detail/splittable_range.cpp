@@ -7,10 +7,12 @@
 #include <thread>
 #include <vector>
 
+#include <manyhands/detail/barrier.hpp>
 #include <support/catch.hpp>
 
 namespace {
 
+using manyhands::detail::barrier_time;
 using manyhands::detail::splittable_range;
 using prospect = splittable_range::prospect;
 using time_point = splittable_range::clock::time_point;
@@ -122,6 +124,7 @@ TEST_CASE("an owner who stands at one task for long has met a long one") {
 }
 
 TEST_CASE("tasks are worth taking when they will keep the owner busy for long enough") {
+  for (int i = 0; i < 100; ++i) barrier_time::learn(microseconds(1));
   splittable_range batch;
   batch.open(0, 1000, opened);
   CHECK(batch.claim(100));
@@ -133,6 +136,19 @@ TEST_CASE("tasks are worth taking when they will keep the owner busy for long en
   std::size_t rest = 0;
   static_cast<void>(batch.look(opened, rest));
   CHECK(rest == 49);
+}
+
+TEST_CASE("tasks are not worth taking where the barrier takes about as long") {
+  for (int i = 0; i < 100; ++i) barrier_time::learn(microseconds(50));
+  splittable_range batch;
+  batch.open(0, 1000, opened);
+  CHECK(batch.claim(100));
+  // 90 us are left.
+  CHECK(look(batch, opened + microseconds(10)) == prospect::later);
+  // 900 us are.
+  CHECK(look(batch, opened + microseconds(100)) == prospect::some);
+  for (int i = 0; i < 100; ++i) barrier_time::learn(microseconds(1));
+  CHECK(look(batch, opened + microseconds(10)) == prospect::some);
 }
 
 TEST_CASE("the owner pauses where it is told, and goes on") {

@@ -69,6 +69,61 @@ TEST_CASE("a run of results is no longer than was asked for, and ends where one 
   REQUIRE(last - first == 1);
 }
 
+TEST_CASE("a run that came at once may be taken in pieces, and what is left of it comes next") {
+  const auto go = []<bool ordered>() {
+    auto tasks = std::views::iota(std::size_t{0}) | delayed([](std::size_t i) { return i; });
+    stream_slots<decltype(tasks), ordered> slots(tasks);
+    static_cast<void>(slots.read(100));
+    slots.run(64);
+    std::size_t index = 0;
+    slots.run_strip(index, 64);
+    std::vector<std::size_t> order;
+    while (slots.has_next()) {
+      const auto [first, last] = slots.next(10);
+      REQUIRE(last - first <= 10);
+      for (auto* each = first; each != last; ++each) {
+        if constexpr (ordered) {
+          order.push_back(*each);
+        } else {
+          order.push_back(each->value);
+        }
+      }
+      slots.consume(static_cast<std::size_t>(last - first));
+    }
+    std::vector<std::size_t> expected;
+    if (!ordered) expected.push_back(64);
+    for (std::size_t i = 0; i < 64; ++i) expected.push_back(i);
+    if (ordered) expected.push_back(64);
+    REQUIRE(order == expected);
+  };
+  go.operator()<true>();
+  go.operator()<false>();
+}
+
+TEST_CASE("memory for an endless stream is what is there at a time, however results came") {
+  const auto go = []<bool ordered>() {
+    auto tasks = std::views::iota(std::size_t{0}) | delayed([](std::size_t i) { return i; });
+    stream_slots<decltype(tasks), ordered> slots(tasks);
+    for (std::size_t begin = 0; begin != 1'000'000; begin += 1000) {
+      static_cast<void>(slots.read(1000));
+      std::size_t index = begin;
+      for (; index != begin + 100; ++index) slots.run(index);
+      while (index != begin + 1000) slots.run_strip(index, index + 30);
+      std::size_t taken = 0;
+      while (slots.has_next()) {
+        const auto [first, last] = slots.next(7000);
+        if constexpr (ordered) REQUIRE(*first == begin + taken);
+        taken += static_cast<std::size_t>(last - first);
+        slots.consume(static_cast<std::size_t>(last - first));
+      }
+      REQUIRE(taken == 1000);
+    }
+    REQUIRE(slots.places() < 10'000);
+  };
+  go.operator()<true>();
+  go.operator()<false>();
+}
+
 TEST_CASE("a strip of tasks leaves what it has done before one that throws") {
   auto tasks = std::views::iota(0, 5000) | delayed([](int i) {
                  if (i == 1500) throw std::runtime_error("no");
@@ -138,7 +193,9 @@ TEST_CASE("results and tasks that nobody took end with the slots, each once") {
     const auto go = [&]<class Range>(Range tasks) {
       const auto use = [&](auto& slots) {
         static_cast<void>(slots.read(3000));
-        for (std::size_t index = 0; index < 2000; ++index) slots.run(index);
+        std::size_t index = 0;
+        for (; index < 1000; ++index) slots.run(index);
+        slots.run_strip(index, 2000);
         for (int i = 0; i < 1100; ++i) static_cast<void>(taken(slots));
       };
       if (ordered) {

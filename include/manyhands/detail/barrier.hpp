@@ -6,6 +6,10 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
 namespace manyhands::detail {
 
 /// Makes every running thread of this process pass a full memory barrier, at the cost of a microsecond or more. False where the system
@@ -26,5 +30,21 @@ namespace manyhands::detail {
   static const bool works = barrier_in_all_threads();
   return works;
 }
+
+/// How long the last barriers of this process have taken, on average: a microsecond on one machine, and fifty on a virtual one, where
+/// processors interrupt each other by way of its host.
+class barrier_time {
+ public:
+  [[nodiscard]] static std::chrono::nanoseconds mean() noexcept { return std::chrono::nanoseconds(mean_.load(std::memory_order_relaxed)); }
+  static void learn(std::chrono::nanoseconds taken) noexcept {
+    // Not more at a time: now and then the thread has just lost its processor.
+    constexpr std::chrono::nanoseconds most = std::chrono::microseconds(100);
+    const auto before = mean_.load(std::memory_order_relaxed);
+    mean_.store(before + (std::min(taken, most).count() - before) / 4, std::memory_order_relaxed);
+  }
+
+ private:
+  static inline constinit std::atomic<std::chrono::nanoseconds::rep> mean_{0};
+};
 
 }  // namespace manyhands::detail

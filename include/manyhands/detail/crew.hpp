@@ -34,17 +34,21 @@ inline void spin_pause() noexcept {
 }
 
 /// Spins for up to `time`, until `done()`. Lets others have the processor in between: beside another load a plain spin makes whoever is
-/// waited for come later.
+/// waited for come later. `is_crowded` becomes true where somebody has kept the processor for long.
 template <class Done>
-bool spin_until(std::chrono::nanoseconds time, Done&& done) noexcept {
-  const auto end = std::chrono::steady_clock::now() + time;
+bool spin_until(std::chrono::nanoseconds time, Done&& done, bool* is_crowded = nullptr) noexcept {
+  constexpr std::chrono::microseconds long_absence{200};
+  auto now = std::chrono::steady_clock::now();
+  const auto end = now + time;
   for (;;) {
     for (int pauses = 0; pauses < 32; ++pauses) {
       if (done()) return true;
       spin_pause();
     }
-    if (std::chrono::steady_clock::now() >= end) return false;
+    now = std::chrono::steady_clock::now();
+    if (now >= end) return false;
     std::this_thread::yield();
+    if (is_crowded != nullptr && std::chrono::steady_clock::now() - now > long_absence) *is_crowded = true;
   }
 }
 
@@ -87,6 +91,15 @@ class basic_employer {
   virtual finding help(std::unique_lock<std::mutex>& lock) noexcept = 0;
   /// Whether there will be work that only the calling thread can do.
   [[nodiscard]] virtual bool depends_on_this_thread() const noexcept = 0;
+
+  /// What became of work for which nobody was called, since it is so little.
+  enum class progress : std::uint8_t {
+    none,       ///< there was none
+    some,       ///< it goes on
+    left_alone  ///< nobody is at it
+  };
+  /// Since this was last asked.
+  [[nodiscard]] virtual progress look_after_work() noexcept { return progress::none; }
 
  protected:
   ~basic_employer() = default;
@@ -232,7 +245,7 @@ class basic_crew {
   using finding = employer::finding;
 
   // For so long helpers look for work before they sleep: to wake them takes the caller as long as many a call. After longer work one
-  // lingers for twice as long as that took, within limits: a program that computes in turns with its helpers comes back.
+  // lingers for three times as long as that took, within limits: a program that computes in turns with its helpers comes back.
   static constexpr std::chrono::microseconds lingering_time{50};
   static constexpr std::chrono::microseconds most_lingering_time{500};
   // No longer do they wait for an employer that is about to come.
@@ -270,7 +283,18 @@ class basic_crew {
     quiet_calls calls;
   };
 
-  basic_crew() = default;
+  basic_crew() noexcept {
+#if defined(PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP)
+    // Whoever meets it locked waits awake for a moment. To sleep and to be woken takes a hundred times as long as it is held.
+    ::pthread_mutexattr_t adaptive;
+    if (::pthread_mutexattr_init(&adaptive) != 0) return;
+    if (::pthread_mutexattr_settype(&adaptive, PTHREAD_MUTEX_ADAPTIVE_NP) == 0) {
+      ::pthread_mutex_destroy(mutex_.native_handle());
+      ::pthread_mutex_init(mutex_.native_handle(), &adaptive);
+    }
+    ::pthread_mutexattr_destroy(&adaptive);
+#endif
+  }
 
   static std::atomic<basic_crew*>& instance() noexcept {
     static constinit std::atomic<basic_crew*> current{nullptr};
@@ -333,6 +357,7 @@ class basic_crew {
     --waking_;
     int in_vain = 0;  // news in a row that came to nothing
     auto patience = lingering_time;
+    bool is_crowded = false;
     for (bool looks_again = true;;) {
       const bool is_bound = depends_on_this_thread();
       const auto begin = std::chrono::steady_clock::now();
@@ -341,12 +366,17 @@ class basic_crew {
         looks_again = true;
         in_vain = 0;
         patience = lingering_after(std::chrono::steady_clock::now() - begin);
-      } else if (found == finding::later) {
-        static_cast<void>(linger(lock, polling_time, is_bound));
-      } else if (looks_again && in_vain < 4) {
+        continue;
+      }
+      // One that shares its processor with a caller comes when that is done. The system finds a free one for who wakes up, and no other for
+      // who stays awake and yields.
+      const bool goes_on = !std::exchange(is_crowded, false) || is_bound;
+      if (found == finding::later && goes_on) {
+        static_cast<void>(linger(lock, polling_time, is_bound, is_crowded));
+      } else if (looks_again && in_vain < 4 && goes_on) {
         ++in_vain;
         // What one worker is just taking from another is nowhere for a moment: nobody tells when it is there.
-        looks_again = linger(lock, is_bound ? polling_time : patience, is_bound);
+        looks_again = linger(lock, is_bound ? polling_time : patience, is_bound, is_crowded);
         patience = lingering_time;
       } else if (is_bound) {
         ++waiting_;
@@ -366,7 +396,7 @@ class basic_crew {
   /// How long one that has worked for so long waits for more, where it does not crowd out others.
   [[nodiscard]] std::chrono::microseconds lingering_after(std::chrono::steady_clock::duration work) const noexcept {
     if (lingering_ + 1 >= static_cast<long long>(processors())) return lingering_time;
-    return std::clamp(std::chrono::duration_cast<std::chrono::microseconds>(2 * work), lingering_time, most_lingering_time);
+    return std::clamp(std::chrono::duration_cast<std::chrono::microseconds>(3 * work), lingering_time, most_lingering_time);
   }
 
   void forget_coming(employer& who) noexcept {
@@ -404,11 +434,12 @@ class basic_crew {
   }
 
   /// Waits a moment for news, without sleeping. False where there was none. Nobody else counts on a thread that is bound.
-  bool linger(std::unique_lock<std::mutex>& lock, std::chrono::microseconds time, bool is_bound) noexcept {
+  bool linger(std::unique_lock<std::mutex>& lock, std::chrono::microseconds time, bool is_bound, bool& is_crowded) noexcept {
     const std::uint64_t before = news();
     if (!is_bound) ++lingering_;
     lock.unlock();
-    static_cast<void>(spin_until(time, [&] { return news() != before; }));
+    static_cast<void>(spin_until(
+        time, [&] { return news() != before; }, &is_crowded));
     lock.lock();
     if (!is_bound) --lingering_;
     return news() != before;
@@ -420,27 +451,35 @@ class basic_crew {
     return false;
   }
 
-  /// Looks after quiet calls, for as long as there are any, or news. False where it was for nothing.
+  /// Looks after quiet calls and streams, for as long as there are any, or news. False where it was for nothing.
   bool keep_watch(std::unique_lock<std::mutex>& lock) noexcept {
     if (on_watch_.load(std::memory_order_relaxed) || !has_barrier_in_all_threads()) return false;
     on_watch_.store(true, std::memory_order_relaxed);
     const std::uint64_t before = news();
-    for (int idle_naps = 0; idle_naps < most_idle_naps && news() == before;) {
+    auto streams = employer::progress::none;
+    for (int idle_naps = 0; idle_naps < most_idle_naps && news() == before && streams != employer::progress::left_alone;) {
       napping_ = true;
       static_cast<void>(nap_.wait_for(lock, nap));
       if (!napping_) --waking_;  // it was woken
       napping_ = false;
-      idle_naps = look_at_quiet_calls(false) == quiet_calls::activity::none ? idle_naps + 1 : 0;
+      streams = look_after_streams();
+      const bool is_idle = look_at_quiet_calls(false) == quiet_calls::activity::none && streams == employer::progress::none;
+      idle_naps = is_idle ? idle_naps + 1 : 0;
     }
     on_watch_.store(false, std::memory_order_relaxed);
-    // Who opens a call from now on sees that; those opened before the barrier we see.
+    // Who opens a call from now on, or reads tasks of a stream, sees that; those from before the barrier we see.
     static_cast<void>(barrier_in_all_threads());
     look_at_quiet_calls(true);
-    return news() != before;
+    return news() != before || look_after_streams() != employer::progress::none || streams == employer::progress::left_alone;
   }
   quiet_calls::activity look_at_quiet_calls(bool all) noexcept {
     auto most = quiet_calls::activity::none;
     for (watched* each : watched_) most = std::max(most, each->calls.look(all));
+    return most;
+  }
+  employer::progress look_after_streams() noexcept {
+    auto most = employer::progress::none;
+    for (employer* each = employers_; each != nullptr; each = each->next_) most = std::max(most, each->look_after_work());
     return most;
   }
   quiet_calls* enlist() noexcept {

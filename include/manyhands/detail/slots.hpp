@@ -77,7 +77,8 @@ class call_errors {
 /// is true `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task. For workers that did not
 /// inherit the tasks: `packing()` and `pack(i, bytes)`.
 ///
-/// It may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws. Where results are taken while the
+/// It may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws; `next_to_nothing` is what a task may
+/// take then, together with what it costs to leave its result by itself. Where results are taken while the
 /// call goes on, it has `announce(i)`, after which the result of `load(i, bytes)` or `withhold<keep>(i)` may be gone at any time; the
 /// latter is `run<keep>(i)` without that.
 template <class Slots>
@@ -293,11 +294,14 @@ class slot_jobs final : public jobs {
   static constexpr bool has_strips = requires(Slots & slots, std::size_t& index) { slots.run_strip(index, index); };
   // Where to leave a result by itself takes longer than an empty task, fewer tell, and need not be quite so short.
   static constexpr std::size_t first_trial = has_strips ? 1024 : 16384;
-  static constexpr std::size_t next_trial = 1024;
+  static constexpr std::size_t next_trial = has_strips ? 128 : 1024;
   static constexpr std::size_t strip = 32;
   // So many tasks are timed together then. Not too strictly: now and then the system wants the processor for a moment.
   static constexpr std::size_t stretch = 128 * strip;
-  static constexpr std::chrono::nanoseconds next_to_nothing{has_strips ? 8 : 2};
+  static constexpr std::chrono::nanoseconds next_to_nothing = [] {
+    if constexpr (has_strips) return Slots::next_to_nothing;
+    return std::chrono::nanoseconds(2);
+  }();
   static constexpr std::chrono::nanoseconds more_than_expected{16};
 
   /// Runs tasks from `index` on. True after so many in which they took next to nothing, false when no more are to be run here.
@@ -330,6 +334,7 @@ class slot_jobs final : public jobs {
       if constexpr (requires { slots_.run_strip(index, end); }) {
         slots_.run_strip(index, end);
       } else {
+#pragma GCC unroll 8
         for (; index != end; ++index) {
           here.task = index;
           slots_.run(index);

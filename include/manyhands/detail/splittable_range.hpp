@@ -24,7 +24,8 @@ class alignas(cache_line) splittable_range {
 
   /// A range whose owner has stood at one task for so long has met a long one: others may take the rest, whatever it seems to be worth.
   static constexpr std::chrono::microseconds patience{20};
-  /// Whoever takes tasks takes at least so much time of the owner's, as far as one can tell. Less is not worth the barrier.
+  /// Whoever takes tasks takes at least so much time of the owner's, as far as one can tell, and three times what the barrier takes here:
+  /// it keeps the one who takes waiting, and then half of the rest is already done.
   static constexpr std::chrono::microseconds worth_taking{10};
 
   // --- the owner
@@ -139,8 +140,8 @@ class alignas(cache_line) splittable_range {
     if (!owned_.load(std::memory_order_relaxed)) return prospect::some;
     const auto age = static_cast<double>(now.time_since_epoch().count() - opened_.load(std::memory_order_relaxed));
     const std::size_t done = begun - std::min(opened_at_.load(std::memory_order_relaxed), begun);
-    if (done > 0 && age > nanoseconds(worth_taking) / 2 &&
-        age / static_cast<double>(done) * static_cast<double>(rest) > nanoseconds(worth_taking)) {
+    const double enough = std::max(nanoseconds(worth_taking), nanoseconds(3 * barrier_time::mean()));
+    if (done > 0 && age > nanoseconds(worth_taking) / 2 && age / static_cast<double>(done) * static_cast<double>(rest) > enough) {
       return prospect::some;
     }
     if (seen_.load(std::memory_order_relaxed) != begun) {
@@ -164,7 +165,7 @@ class alignas(cache_line) splittable_range {
     }
     if (begun_.load(std::memory_order_relaxed) + 1 >= end) return false;
     const std::size_t before = uncontested_.exchange(0, std::memory_order_seq_cst);
-    if (asymmetric_ && !barrier_in_all_threads()) {
+    if (asymmetric_ && !timed_barrier()) {
       uncontested_.store(before, std::memory_order_relaxed);
       return false;
     }
@@ -185,6 +186,13 @@ class alignas(cache_line) splittable_range {
   template <class Duration>
   static constexpr double nanoseconds(Duration time) noexcept {
     return static_cast<double>(std::chrono::nanoseconds(time).count());
+  }
+
+  [[nodiscard]] static bool timed_barrier() noexcept {
+    const clock::time_point begin = clock::now();
+    if (!barrier_in_all_threads()) return false;
+    barrier_time::learn(clock::now() - begin);
+    return true;
   }
 
   void set(std::size_t first, std::size_t last, clock::time_point now) noexcept {

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -69,6 +70,7 @@ class stream_slots {
   using element = typename stream_element<result, ordered>::type;
   static constexpr bool keeps_errors = false;
   static constexpr bool reads_at_once = looks_up;
+  static constexpr std::chrono::nanoseconds next_to_nothing{ordered ? 8 : 30};
 
   /// The range lives as long as this.
   explicit stream_slots(Range& range) : range_(range) {}
@@ -76,7 +78,7 @@ class stream_slots {
   stream_slots& operator=(const stream_slots&) = delete;
   ~stream_slots() {
     for (std::size_t number = blocks_.begin(); number != blocks_.end(); ++number) {
-      if (block* const each = blocks_.find(number)) clear(*each, number);
+      if (block* const each = blocks_.find(number)) clear(*each);
     }
   }
 
@@ -133,33 +135,30 @@ class stream_slots {
   void run(std::size_t index) {
     block& in = blocks_[index / length];
     run_in<false>(in, index);
-    arrived(in, index);
-    watch_.arrived(index, index + 1);
+    arrived(in, index, 1);
   }
   /// The same, but the consumer does not see the result before it was announced.
   template <bool keep>
   void withhold(std::size_t index) {
     run_in<keep>(blocks_[index / length], index);
   }
-  void announce(std::size_t index) noexcept {
-    arrived(blocks_[index / length], index);
-    watch_.arrived(index, index + 1);
-  }
-  /// Tasks that take next to nothing: their results come together.
+  void announce(std::size_t index) noexcept { arrived(blocks_[index / length], index, 1); }
+  /// Tasks that take next to nothing: their results come together, as a run.
   void run_strip(std::size_t& index, std::size_t end) {
     while (index != end) {
       block& in = blocks_[index / length];
       struct finally {
         ~finally() {
-          for (std::size_t each = first; each != index; ++each) self.arrived(in, each);
-          self.watch_.arrived(first, index);
+          if (first != index) self.arrived(in, first, index - first);
         }
         stream_slots& self;
         block& in;
         std::size_t& index;
         const std::size_t first = index;
       } const last{*this, in, index};
-      for (const std::size_t stop = std::min(end, (index / length + 1) * length); index != stop; ++index) {
+      const std::size_t stop = std::min({end, (index / length + 1) * length, index + longest_run});
+#pragma GCC unroll 8
+      for (; index != stop; ++index) {
         here.task = index;
         run_in<false>(in, index);
       }
@@ -220,52 +219,62 @@ class stream_slots {
   [[nodiscard]] std::size_t next_arrival() const noexcept { return ordered ? consumed_ : stream_watch::anything; }
   /// How many results were taken and given up.
   [[nodiscard]] std::size_t consumed() const noexcept { return consumed_; }
+  /// For how many results, and notes of how they came, there is memory at the moment.
+  [[nodiscard]] std::size_t places() const noexcept {
+    std::size_t count = (blocks_.end() - blocks_.begin()) * length;
+    if constexpr (!ordered) count += (arrivals_.end() - arrivals_.begin()) * arrival_block::length;
+    return count;
+  }
   /// Whether there is a result to take.
   [[nodiscard]] bool has_next() const noexcept {
     if (consumed_ == ready_) return false;
     if constexpr (ordered) {
       return blocks_[consumed_ / length].ready[consumed_ % length].load(std::memory_order_acquire) != 0;
     } else {
-      return arrivals_[consumed_ / arrival_block::length].at(consumed_).load(std::memory_order_acquire) != 0;
+      return arrivals_[taken_ / arrival_block::length].at(taken_).load(std::memory_order_acquire) != 0;
     }
   }
   /// Results that lie side by side, the next ones, at most `most` of them: none where the next one is not there.
   [[nodiscard]] std::pair<element*, element*> next(std::size_t most) noexcept {
     if (!has_next()) return {nullptr, nullptr};
     if constexpr (ordered) {
-      block& in = blocks_[consumed_ / length];
+      given_from_ = consumed_ / length;
+      block& in = blocks_[given_from_];
       const std::size_t first = consumed_ % length;
-      const std::size_t end = first + std::min({most, length - first, ready_ - consumed_});
-      std::size_t last = first + 1;
-      while (last != end && in.ready[last].load(std::memory_order_acquire) != 0) ++last;
-      return {in.at(first), in.at(first) + (last - first)};
+      std::size_t last = first;
+      do {
+        last += take_run(in, last, most - (last - first));
+      } while (last != length && last - first < most && in.ready[last].load(std::memory_order_acquire) != 0);
+      return {in.at(first), in.at(last)};
     } else {
-      static_cast<void>(most);
-      const std::size_t index = arrivals_[consumed_ / arrival_block::length].at(consumed_).load(std::memory_order_acquire) - 1;
-      element* const found = blocks_[index / length].at(index % length);
-      return {found, found + 1};
+      std::atomic<std::size_t>& arrival = arrivals_[taken_ / arrival_block::length].at(taken_);
+      const std::size_t index = arrival.load(std::memory_order_acquire) - 1;
+      given_from_ = index / length;
+      block& in = blocks_[given_from_];
+      const std::size_t first = index % length;
+      const std::size_t there = in.ready[first].load(std::memory_order_relaxed);
+      const std::size_t count = take_run(in, first, most);
+      if (count != there) {
+        arrival.store(index + count + 1, std::memory_order_relaxed);
+      } else if (++taken_ % arrival_block::length == 0) {
+        arrivals_.drop(taken_ / arrival_block::length - 1);
+      }
+      return {in.at(first), in.at(first + count)};
     }
   }
-  /// So many of the results that `next` gave were ended by whoever took them.
+  /// The results that `next` gave were ended by whoever took them.
   void consume(std::size_t count) noexcept {
-    if constexpr (ordered) {
-      const std::size_t number = consumed_ / length;
-      consumed_ += count;
-      if (consumed_ / length != number) drop(number);
-    } else if (count != 0) {
-      arrival_block& noted = arrivals_[consumed_ / arrival_block::length];
-      const std::size_t index = noted.at(consumed_).load(std::memory_order_relaxed) - 1;
-      block& in = blocks_[index / length];
-      in.ready[index % length].store(0, std::memory_order_relaxed);
-      if (++in.gone == length) drop(index / length);
-      ++consumed_;
-      if (consumed_ % arrival_block::length == 0) arrivals_.drop(consumed_ / arrival_block::length - 1);
-    }
+    if (count == 0) return;
+    consumed_ += count;
+    block& in = blocks_[given_from_];
+    in.gone += count;
+    if (in.gone == length) blocks_.drop(given_from_);
   }
 
  private:
   // A power of two, so that a place is found quickly, and small enough for large results.
   static constexpr std::size_t length = std::bit_floor(std::clamp<std::size_t>(16384 / sizeof(element), 16, 1024));
+  static constexpr std::size_t longest_run = 128;
 
   /// A task that waits to be run.
   class task_place {
@@ -294,13 +303,13 @@ class stream_slots {
   struct block {
     [[nodiscard]] element* at(std::size_t place) noexcept { return reinterpret_cast<element*>(storage) + place; }
 
-    std::array<std::atomic<std::uint8_t>, length> ready{};  // 1: the result is there
+    std::array<std::atomic<std::uint8_t>, length> ready{};  // how many results are there from here on, where a run of them begins
     [[no_unique_address]] std::conditional_t<looks_up, no_task, std::array<task_place, length>> tasks;
-    std::size_t gone = 0;  // results consumed, where that is not in order
+    std::size_t gone = 0;  // results that were consumed
     alignas(element) std::byte storage[length * sizeof(element)];
   };
 
-  /// Which results came, in order: an index plus one, 0 for none yet.
+  /// Which runs of results came, in order: the first one's index plus one, 0 for none yet.
   struct arrival_block {
     static constexpr std::size_t length = 256;
 
@@ -349,35 +358,41 @@ class stream_slots {
       ::new (place) element{index, std::forward<Make>(make)()};
     }
   }
-  void arrived(block& in, std::size_t index) noexcept {
-    in.ready[index % length].store(1, std::memory_order_release);
+  /// Shows the consumer a run of results.
+  void arrived(block& in, std::size_t first, std::size_t count) noexcept {
+    in.ready[first % length].store(static_cast<std::uint8_t>(count), std::memory_order_release);
     if constexpr (!ordered) {
       // Acquire and release: of those that came before, at least one has heard that there is a place for this one.
       const std::size_t position = arrivals_end_.fetch_add(1, std::memory_order_acq_rel);
-      arrivals_[position / arrival_block::length].at(position).store(index + 1, std::memory_order_release);
+      arrivals_[position / arrival_block::length].at(position).store(first + 1, std::memory_order_release);
     }
+    watch_.arrived(first, first + count);
+  }
+  /// Takes a run away, or as much of it as is wanted: what is left is a run of its own.
+  static std::size_t take_run(block& in, std::size_t first, std::size_t most) noexcept {
+    const std::size_t there = in.ready[first].load(std::memory_order_acquire);
+    const std::size_t taken = std::min(there, most);
+    in.ready[first].store(0, std::memory_order_relaxed);
+    if (taken != there) in.ready[first + taken].store(static_cast<std::uint8_t>(there - taken), std::memory_order_relaxed);
+    return taken;
   }
 
   void make_places(std::size_t size) {
-    while (blocks_.end() * length < size) {
-      block& added = blocks_.add();
-      for (std::atomic<std::uint8_t>& each : added.ready) each.store(0, std::memory_order_relaxed);
-      added.gone = 0;
-    }
+    // A block that comes again has no runs in it: they were all taken.
+    while (blocks_.end() * length < size) blocks_.add().gone = 0;
     if constexpr (!ordered) {
-      while (arrivals_.end() * arrival_block::length < size) {
+      // Each result that was not consumed may be a run of its own.
+      while (arrivals_.end() * arrival_block::length < taken_ + (size - consumed_)) {
         for (std::atomic<std::size_t>& each : arrivals_.add().indices) each.store(0, std::memory_order_relaxed);
       }
     }
   }
-  void drop(std::size_t number) noexcept { blocks_.drop(number); }
   /// Ends what is left in a block.
-  void clear(block& in, std::size_t number) noexcept {
-    for (std::size_t place = 0; place != length; ++place) {
-      if constexpr (ordered) {
-        if (number * length + place < consumed_) continue;
-      }
-      if (in.ready[place].load(std::memory_order_relaxed) != 0) in.at(place)->~element();
+  static void clear(block& in) noexcept {
+    for (std::size_t place = 0; place != length;) {
+      const std::size_t run = in.ready[place].load(std::memory_order_relaxed);
+      std::destroy_n(in.at(place), run);
+      place += std::max<std::size_t>(run, 1);
     }
   }
 
@@ -390,6 +405,8 @@ class stream_slots {
   bool stale_ = false;
   std::size_t ready_ = 0;
   std::size_t consumed_ = 0;
+  std::size_t taken_ = 0;       // runs, where they are taken as they come
+  std::size_t given_from_ = 0;  // the block of the results that were given last
   block_table<block> blocks_;
   [[no_unique_address]] std::conditional_t<ordered, no_arrivals, block_table<arrival_block>> arrivals_;
   alignas(cache_line) std::atomic<std::size_t> arrivals_end_{0};

@@ -87,6 +87,7 @@ class basic_team final : public employer {
     std::atomic_thread_fence(std::memory_order_seq_cst);
     const int most = static_cast<int>(call.seats()) - (call.caller_works ? 1 : 0);
     if (call.helpers.load(std::memory_order_relaxed) >= most) return;
+    if (call.is_left_to_consumer() && crew::get().on_watch()) return;
     const std::lock_guard lock(crew::get().mutex());
     if (!call.stream->closed && !call.stream->given_up) call.squad.rouse(std::min(call.seats(), call.work.waiting()));
   }
@@ -137,6 +138,11 @@ class basic_team final : public employer {
     serve_as_helper(*work.call, nullptr, lock);
     return finding::work;
   }
+  [[nodiscard]] progress look_after_work() noexcept override {
+    auto most = progress::none;
+    for (team_call* call = newest_; call != nullptr; call = call->older) most = std::max(most, call->look_after_stream());
+    return most;
+  }
   [[nodiscard]] bool depends_on_this_thread() const noexcept override {
     for (team_call* call = newest_; call != nullptr; call = call->older) {
       if (call->is_bound_to_this_thread()) return true;
@@ -186,7 +192,10 @@ class basic_team final : public employer {
   };
 
   void attend(team_call& call, stream_goal& goal, std::unique_lock<std::mutex>& lock) noexcept {
-    if (goal.is_reached()) return;
+    call.stream->left_alone.store(false, std::memory_order_relaxed);
+    if (goal.is_reached() || run_as_consumer(call, lock)) return;
+    // What was left to this thread until its tasks turned out to take longer.
+    if (call.helpers.load(std::memory_order_relaxed) == 0 && call.work.waiting() > 0) rouse(std::min(call.seats(), call.work.waiting()));
     const team_call::chance work = look_for_caller(call);
     if (work.call == &call) {
       // One batch: the result may have come meanwhile.
@@ -207,6 +216,12 @@ class basic_team final : public employer {
       }
       lock.lock();
     }
+  }
+  /// Has the consumer of a stream run some of its tasks, where these are left to it.
+  bool run_as_consumer(team_call& call, std::unique_lock<std::mutex>& lock) noexcept {
+    if (!call.is_left_to_consumer() || call.work.waiting() == 0 || !call.has_room(nullptr)) return false;
+    work_in(call, call.sit_down(nullptr), nullptr, lock, 1);
+    return true;
   }
   static void closed_stream(team_call& call) noexcept {
     call.stream->closed = true;
@@ -241,7 +256,7 @@ class basic_team final : public employer {
 
   /// Runs a call whose input is complete: alone at first if it seems to be short.
   void run_in_parts(team_call& call) noexcept {
-    const index_range tasks = call.work.next(no_index);
+    const index_range tasks = call.work.take_all();
     if (!tasks) return;
     team_call::seat& mine = call.first_seat();
     std::unique_lock lock(crew_.mutex(), std::defer_lock);
@@ -376,7 +391,7 @@ class basic_team final : public employer {
     bool later = false;
     const clock::time_point now = clock::now();
     for (team_call* call = newest_; call != nullptr; call = call->older) {
-      if ((above != nullptr && !call->is_below(above)) || !call->has_room(above)) continue;
+      if ((above != nullptr && !call->is_below(above)) || !call->has_room(above) || call->is_left_to_consumer()) continue;
       const team_call::chance work = call->look(now);
       if (work.call != nullptr) return work;
       later = later || work.later;
@@ -388,6 +403,11 @@ class basic_team final : public employer {
   void serve(team_call& call, team_call* above, std::unique_lock<std::mutex>& lock, std::size_t most_batches) noexcept {
     const team_call::sitting seat = call.sit_down(above);
     call_others(call, seat.at);
+    work_in(call, seat, above, lock, most_batches);
+  }
+  /// The same once it has a seat, which it leaves in the end.
+  void work_in(team_call& call, const team_call::sitting& seat, team_call* above, std::unique_lock<std::mutex>& lock,
+               std::size_t most_batches) noexcept {
     lock.unlock();
     {
       const acting me(call, seat.at, seat.first_time);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/barrier.hpp>
 #include <manyhands/detail/crew.hpp>
 #include <manyhands/detail/quiet_calls.hpp>
 #include <manyhands/detail/segmented.hpp>
@@ -114,6 +115,27 @@ class basic_team_call final : public quiet_call {
     }
   }
 
+  /// Whether this is a stream whose tasks take so little that its consumer had better run them itself: it takes no longer to do so than to
+  /// get their results from another processor, and need not wait for anybody to wake up. Only where batches have grown large, and while the
+  /// crew can keep watch: others come where the consumer leaves tasks alone for long. May be asked without the mutex.
+  [[nodiscard]] bool is_left_to_consumer() const noexcept {
+    constexpr double next_to_nothing = 4;  // nanoseconds a task
+    constexpr std::size_t large = 1024;
+    return stream != nullptr && !caller_works && !binds && how.batch.is_automatic() && work.cost() != nullptr &&
+           work.cost()->expected(1) < next_to_nothing && stream->batch_hint.load(std::memory_order_relaxed) >= large &&
+           !stream->left_alone.load(std::memory_order_relaxed) && has_barrier_in_all_threads();
+  }
+  /// By who is on watch.
+  employer::progress look_after_stream() noexcept {
+    using progress = employer::progress;
+    if (stream == nullptr) return progress::none;
+    const std::size_t begun = work.known() - work.waiting();
+    if (std::exchange(stream->seen, begun) != begun) return progress::some;
+    if (!has_tasks() || helpers.load(std::memory_order_relaxed) > 0) return progress::none;
+    stream->left_alone.store(true, std::memory_order_relaxed);
+    return progress::left_alone;
+  }
+
   /// Something to do here for a thread for which there is room.
   [[nodiscard]] chance look(clock::time_point now) noexcept {
     if (work.waiting() > 0) return {.call = this};
@@ -197,6 +219,8 @@ class basic_team_call final : public quiet_call {
   struct stream_life {
     std::atomic<std::size_t> batch_hint{1};  // written by any worker, with or without the mutex
     int attending = 0;                       // threads that are in the call for its consumer
+    std::size_t seen = no_index;             // how many tasks had been handed out when somebody last looked whether it goes on
+    std::atomic<bool> left_alone{false};     // by its consumer, whose tasks these are while they take next to nothing
     bool given_up = false;                   // the call around it ends, and is about to close it
     bool closed = false;                     // the team has done with it, and may be gone
   };
@@ -254,6 +278,7 @@ class basic_team_call final : public quiet_call {
         } else if (work.cost() != nullptr) {
           work.cost()->learn(done, now - then);
         }
+        if (is_left_to_consumer()) break;
       }
     }
     mine.choosing.store(false, std::memory_order_relaxed);
