@@ -26,6 +26,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
 OURS = "manyhands"
 PROCESSES_OURS, LOKY_OURS = "manyhands processes", "manyhands loky"
+CALL, GENERATOR, UNORDERED = "manyhands call", "manyhands generator", "manyhands generator_unordered"
+OBSERVED, CHECKPOINT = "manyhands observed", "manyhands checkpoint"
 RAW, RAW_WARM = "by hand, forked for the call", "by hand, warm"
 FORK, FORK_AND_END = "(a fork)", "(a fork, its end and its collection)"
 ROUND_TRIP, ROUND_TRIP_ANYWHERE = "(a futex round trip between processors)", "(a futex round trip, placed by the system)"
@@ -50,7 +52,7 @@ class Question:
     bar: float | None  # the ratio to the best contender that manyhands is to keep to
     pauses: bool = False  # between the calls: then only contenders that do not spin in them count for the bar
     times_joblib: float = 0  # how many times joblib's rate it is to reach
-    bars: list[Bar] = dataclasses.field(default_factory=list)  # not empty: a question about processes, for PROCESSES
+    bars: list[Bar] = dataclasses.field(default_factory=list)  # not empty: a question for `OTHERS`, each beside another
 
 
 @dataclasses.dataclass
@@ -91,6 +93,9 @@ QUESTIONS = [
     Question("process_latency/million", "1,000,000 trivial tasks on warm processes; a task", "ns", None, bars=[Bar(LOKY_OURS, RAW_WARM, 2)]),
     Question("process_latency/after_kill", "from a worker's SIGKILL until a task runs in its replacement", "ms", None,
              bars=[Bar(PROCESSES_OURS, FORK, 3), Bar(LOKY_OURS, FORK, 3), Bar(PROCESSES_OURS, FORK_AND_END, None), Bar(LOKY_OURS, FORK_AND_END, None)]),
+    Question("watching/stream", "1,000,000 empty tasks, results one by one; a task", "ns", None, bars=[Bar(GENERATOR, CALL, 3), Bar(UNORDERED, CALL, None)]),
+    Question("watching/tasks", "100,000 tasks of 10 µs, an observer that does nothing; a task", "µs", None, bars=[Bar(OBSERVED, CALL, 1.10)]),
+    Question("watching/journal", "1,000,000 empty tasks, results kept in a checkpoint; a task", "ns", None, bars=[Bar(CHECKPOINT, CALL, None)]),
     Question("compile_time/include", "compiling an empty program with the library's header", "s", 1.00),
     Question("compile_time/one_call", "compiling a program with one call", "s", None),
 ]
@@ -119,7 +124,12 @@ CONTENDERS = [
     Contender("joblib_threading", "joblib threading", slow=True),
     Contender("plain_loop", "(plain loop, one thread)", peer=False),
 ]
-PROCESSES = [  # beside each other only: what threads take is another question
+OTHERS = [  # beside each other only: what a plain call on threads takes is another question
+    Contender("manyhands_call", CALL, only="watching/"),
+    Contender("manyhands_generator", GENERATOR, only="watching/stream"),
+    Contender("manyhands_generator_unordered", UNORDERED, only="watching/stream"),
+    Contender("manyhands_observed", OBSERVED, only="watching/tasks"),
+    Contender("manyhands_checkpoint", CHECKPOINT, only="watching/journal"),
     Contender("manyhands_processes", PROCESSES_OURS),
     Contender("manyhands_loky", LOKY_OURS),
     Contender("manyhands_threads", "manyhands threads", only="1_MiB"),
@@ -284,7 +294,9 @@ def rounds_of(question, contenders, one, rounds):
 def answers_to(question, options, versions, spins_per_microsecond, patience):
     wanted = lambda c: any(name in c.program for name in options.contenders.split(","))
     if not question.name.startswith("compile_time/"):
-        present = [c for c in (PROCESSES if question.bars else CONTENDERS) if wanted(c) and c.only in question.name and (options.build / c.program).exists()]
+        watches = lambda name: name.startswith("watching/")
+        suits = lambda c: c.only in question.name and watches(c.only) == watches(question.name)
+        present = [c for c in (OTHERS if question.bars else CONTENDERS) if wanted(c) and suits(c) and (options.build / c.program).exists()]
         if question.pauses:
             find_who_spins(present, options, spins_per_microsecond)
         return rounds_of(question, present, lambda a: patience.ask(a, question, options, spins_per_microsecond), options.rounds)
@@ -385,7 +397,7 @@ def summary(results):
     process_rows = [process_row(question, everybody, bar) for question, everybody in results for bar in question.bars]
     lines = table(header, rows) if rows else []
     if any(process_rows):
-        lines += [""] * bool(lines) + [*table(["question about processes", "unit", "contender", "its time", "beside", "its time", "ratio", "bar", "kept"], [row for row in process_rows if row])]
+        lines += [""] * bool(lines) + [*table(["question", "unit", "contender", "its time", "beside", "its time", "ratio", "bar", "kept"], [row for row in process_rows if row])]
     if joblib_rows:
         lines += ["", *table(["question", "times joblib's rate", "bar", "kept"], joblib_rows)]
     return lines
@@ -430,7 +442,7 @@ def main():
     parser, options = parse(sys.argv[1:])
     asked = [q for q in QUESTIONS if not options.questions or any(part in q.name for part in options.questions)]
     if options.list:
-        print(*(q.name for q in QUESTIONS), "", *dict.fromkeys(c.program for c in CONTENDERS + PROCESSES), sep="\n")
+        print(*(q.name for q in QUESTIONS), "", *dict.fromkeys(c.program for c in CONTENDERS + OTHERS), sep="\n")
         return 0
     if not asked:
         parser.error("no such question: see --list")
@@ -438,7 +450,7 @@ def main():
         parser.error(f"nothing is built in {options.build}: benchmarks/run.sh builds it")
 
     versions = json.loads((options.build / "versions.json").read_text(encoding="utf-8"))
-    for absent in dict.fromkeys(c.program for c in CONTENDERS + PROCESSES if not (options.build / c.program).exists()):
+    for absent in dict.fromkeys(c.program for c in CONTENDERS + OTHERS if not (options.build / c.program).exists()):
         print(f"left out, not built: {absent}", file=sys.stderr)
     begun = datetime.datetime.now()
     spins_per_microsecond = calibrate(options.build)

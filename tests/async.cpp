@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <future>
@@ -34,6 +35,7 @@
 
 #include <support/catch.hpp>
 #include <support/numbers.hpp>
+#include <support/subprocess.hpp>
 
 namespace asio = boost::asio;
 using manyhands::delayed;
@@ -119,6 +121,32 @@ TEST_CASE("errors of the call itself come through the token") {
       manyhands::not_transportable);
   const std::vector<std::function<int()>> none;
   CHECK(Parallel().async(none, asio::use_future).get().empty());
+}
+
+TEST_CASE("errors of a call that a task makes come through the token, too") {
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    const auto outer = [](int) {
+      ::setenv("MANYHANDS_N_JOBS", "many", 1);
+      auto inner = Parallel().async(numbers(3) | delayed(square), asio::use_future);
+      try {
+        inner.get();
+        return false;
+      } catch (const std::invalid_argument&) {
+        return true;
+      }
+    };
+    return Parallel({.n_jobs = 2, .backend = "threads"})(numbers(1) | delayed(outer)).at(0);
+  }));
+}
+
+TEST_CASE("an executor may be one that waits for what it runs") {
+  asio::thread_pool pool(1);
+  std::promise<std::vector<int>> got;
+  Parallel(2).async(numbers(10) | delayed(square),
+                    asio::bind_executor(asio::require(pool.get_executor(), asio::execution::blocking.always),
+                                        [&](std::exception_ptr, std::vector<int> squares) { got.set_value(std::move(squares)); }));
+  CHECK(got.get_future().get() == ten_squares);
+  pool.join();
 }
 
 TEST_CASE("an awaiting coroutine goes on with the results, on its own executor") {

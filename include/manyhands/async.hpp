@@ -3,7 +3,6 @@
 // Calls that do not block: `par.async(tasks, token)` is an Asio operation, for any completion token. Not part of <manyhands.hpp>.
 
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,7 +11,6 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
@@ -57,14 +55,19 @@ class postponed_call {
     if (here.stop != nullptr) stops_[1] = *here.stop;
     if (here.call == nullptr) return;
     // In a task: what it may use is known here only.
-    const selection chosen = select(own);
-    own_.n_jobs = chosen.workers;
-    own_.backend = chosen.who;
+    try {
+      const selection chosen = select(own);
+      own_.n_jobs = chosen.workers;
+      own_.backend = chosen.who;
+    } catch (...) {
+      refused_ = std::current_exception();
+    }
   }
 
   [[nodiscard]] typename outcome::values make(std::stop_source stop) {
     typename outcome::values made;
     try {
+      if (refused_ != nullptr) std::rethrow_exception(refused_);
       const auto forward = [&stop] { stop.request_stop(); };
       const std::stop_callback first(stops_[0], forward);
       const std::stop_callback second(stops_[1], forward);
@@ -86,6 +89,7 @@ class postponed_call {
   options own_;
   options scope_;
   std::stop_token stops_[2];
+  std::exception_ptr refused_;
 };
 
 /// A call on its way, and who is told of its end.

@@ -24,11 +24,13 @@
 #include <mutex>
 #include <new>
 #include <random>
+#include <set>
 #include <stdexcept>
 #include <streambuf>
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <manyhands/config.hpp>
@@ -531,6 +533,43 @@ TEST_CASE("what is printed before and in tasks is printed once") {
   CHECK(lines.back() == "after");
   std::sort(lines.begin(), lines.end());
   CHECK(lines == std::vector<std::string>{"after", "before", "task 0", "task 1", "task 2", "task 3"});
+}
+
+TEST_CASE("lines that tasks print stay whole, however many they are and in however many pieces they come") {
+  const manyhands_test::leak_check leaks;
+  const std::string backend = GENERATE("processes", "loky");
+  char path[] = "/tmp/manyhands-test-XXXXXX";
+  const int file = ::mkstemp(path);
+  constexpr int tasks = 30;
+  constexpr int lines_each = 200;
+  CHECK(manyhands_test::holds_in_subprocess([&] {
+    ::dup2(file, STDOUT_FILENO);
+    static_cast<void>(Parallel({.n_jobs = 3, .backend = backend})(numbers(tasks) | delayed([](int i) {
+                                                                    for (int line = 0; line < lines_each; ++line) {
+                                                                      std::printf("task %d:", i);
+                                                                      for (int piece = 0; piece < 20; ++piece) std::cout << " and more";
+                                                                      std::printf(" line %d\n", line);
+                                                                    }
+                                                                    return i;
+                                                                  })));
+    return true;
+  }));
+  ::close(file);
+  std::ifstream written(path);
+  std::set<std::pair<int, int>> seen;
+  for (std::string line; std::getline(written, line);) {
+    CAPTURE(line);
+    int task = -1;
+    int number = -1;
+    REQUIRE(std::sscanf(line.c_str(), "task %d:", &task) == 1);
+    REQUIRE(std::sscanf(line.c_str() + line.rfind(" line "), " line %d", &number) == 1);
+    std::string expected = "task " + std::to_string(task) + ":";
+    for (int piece = 0; piece < 20; ++piece) expected += " and more";
+    REQUIRE(line == expected + " line " + std::to_string(number));
+    seen.emplace(task, number);
+  }
+  ::unlink(path);
+  CHECK(seen.size() == static_cast<std::size_t>(tasks) * lines_each);
 }
 
 TEST_CASE("what the last tasks of a call print is not lost") {

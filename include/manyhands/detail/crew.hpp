@@ -366,14 +366,9 @@ class basic_crew {
         looks_again = true;
         in_vain = 0;
         patience = lingering_after(std::chrono::steady_clock::now() - begin);
-        continue;
-      }
-      // One that shares its processor with a caller comes when that is done. The system finds a free one for who wakes up, and no other for
-      // who stays awake and yields.
-      const bool goes_on = !std::exchange(is_crowded, false) || is_bound;
-      if (found == finding::later && goes_on) {
+      } else if (found == finding::later) {
         static_cast<void>(linger(lock, polling_time, is_bound, is_crowded));
-      } else if (looks_again && in_vain < 4 && goes_on) {
+      } else if (looks_again && in_vain < 4) {
         ++in_vain;
         // What one worker is just taking from another is nowhere for a moment: nobody tells when it is there.
         looks_again = linger(lock, is_bound ? polling_time : patience, is_bound, is_crowded);
@@ -438,8 +433,14 @@ class basic_crew {
     const std::uint64_t before = news();
     if (!is_bound) ++lingering_;
     lock.unlock();
-    static_cast<void>(spin_until(
-        time, [&] { return news() != before; }, &is_crowded));
+    if (std::exchange(is_crowded, false)) {
+      // One that shares its processor with a caller comes when that is done. The system finds a free one for who wakes up, and no other for
+      // who stays awake and yields.
+      std::this_thread::sleep_for(lingering_time);
+    } else {
+      static_cast<void>(spin_until(
+          time, [&] { return news() != before; }, &is_crowded));
+    }
     lock.lock();
     if (!is_bound) --lingering_;
     return news() != before;

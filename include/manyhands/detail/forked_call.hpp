@@ -37,25 +37,16 @@ class basic_forked_call {
   /// `seats` are the numbers of its workers, where they are not 0, 1, 2 and so on. Throws `std::system_error` where the system has no
   /// descriptor or memory left.
   basic_forked_call(jobs& work, const plan& how, std::size_t result_size, std::vector<int> seats = {})
-      : work_(work),
-        supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
-                    work.facts().retries, work.facts().tasks_per_worker),
-        intake_(work, supervisor_, result_size),
-        links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
-        polled_(links_.size() + 1),
-        seats_(std::move(seats)) {
+      : basic_forked_call(work, how, std::min(static_cast<std::size_t>(how.workers), work.known()), nullptr, result_size) {
+    polled_.resize(links_.size() + 1);
+    seats_ = std::move(seats);
     forks_.emplace(work.facts());
   }
   /// The same on workers of that pool, which did not inherit the tasks. Throws `not_transportable`, too.
   basic_forked_call(jobs& work, const plan& how, worker_pool& pool)
-      : work_(work),
-        supervisor_(static_cast<int>(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())), how.batch, work.known(),
-                    work.facts().retries, work.facts().tasks_per_worker),
-        pool_(&pool),
-        kind_{.initializer = code_of(work.facts().initializer), .memory_limit = work.facts().memory_limit, .program = known_program::now()},
-        intake_(work, supervisor_, 0),
-        links_(std::min<std::size_t>(static_cast<std::size_t>(how.workers), work.known())),
-        polled_(2 * links_.size()) {
+      : basic_forked_call(work, how, std::min(static_cast<std::size_t>(how.workers), work.known()), &pool, 0) {
+    polled_.resize(2 * links_.size());
+    kind_ = {.initializer = code_of(work.facts().initializer), .memory_limit = work.facts().memory_limit, .program = known_program::now()};
     save_call(work, sent_);
   }
 
@@ -172,6 +163,13 @@ class basic_forked_call {
   }
 
  private:
+  basic_forked_call(jobs& work, const plan& how, std::size_t workers, worker_pool* pool, std::size_t result_size)
+      : work_(work),
+        supervisor_(static_cast<int>(workers), how.batch, work.known(), work.facts().retries, work.facts().tasks_per_worker),
+        pool_(pool),
+        intake_(work, supervisor_, result_size),
+        links_(workers) {}
+
   // Whose worker was let go.
   static constexpr int no_seat = -1;
 
@@ -472,8 +470,8 @@ class basic_forked_call {
   };
   std::optional<forks> forks_;
   supervisor supervisor_;
-  worker_pool* const pool_ = nullptr;
-  const worker_kind kind_ = {};
+  worker_pool* const pool_;  // null: it forks workers for itself
+  worker_kind kind_ = {};
   writer sent_;  // the call, for workers of the pool
   result_intake intake_;
   std::vector<worker_link> links_;

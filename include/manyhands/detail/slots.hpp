@@ -294,7 +294,7 @@ class slot_jobs final : public jobs {
   static constexpr bool has_strips = requires(Slots & slots, std::size_t& index) { slots.run_strip(index, index); };
   // Where to leave a result by itself takes longer than an empty task, fewer tell, and need not be quite so short.
   static constexpr std::size_t first_trial = has_strips ? 1024 : 16384;
-  static constexpr std::size_t next_trial = has_strips ? 128 : 1024;
+  static constexpr std::size_t next_trial = has_strips ? 512 : 1024;
   static constexpr std::size_t strip = 32;
   // So many tasks are timed together then. Not too strictly: now and then the system wants the processor for a moment.
   static constexpr std::size_t stretch = 128 * strip;

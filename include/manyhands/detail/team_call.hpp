@@ -125,13 +125,13 @@ class basic_team_call final : public quiet_call {
            work.cost()->expected(1) < next_to_nothing && stream->batch_hint.load(std::memory_order_relaxed) >= large &&
            !stream->left_alone.load(std::memory_order_relaxed) && has_barrier_in_all_threads();
   }
-  /// By who is on watch.
+  /// By who is on watch. A helper from before may be stuck in a task, too, with others behind it.
   employer::progress look_after_stream() noexcept {
     using progress = employer::progress;
     if (stream == nullptr) return progress::none;
     const std::size_t begun = work.known() - work.waiting();
     if (std::exchange(stream->seen, begun) != begun) return progress::some;
-    if (!has_tasks() || helpers.load(std::memory_order_relaxed) > 0) return progress::none;
+    if (!has_tasks()) return progress::none;
     stream->left_alone.store(true, std::memory_order_relaxed);
     return progress::left_alone;
   }

@@ -81,6 +81,18 @@ void flush_if_written() noexcept {
   if (::__fpending(stdout) != 0) flush_standard_streams();
 }
 
+/// Has lines that are printed in the process reach a file or a pipe one by one, as a terminal gets them: a buffer that is written when it
+/// is full ends somewhere in a line, and what another worker prints comes next. Not where the program wants no buffer, or a thread that is
+/// not here holds the stream.
+template <class = void>
+void keep_lines_whole() noexcept {
+  static std::array<char, std::size_t{1} << 16U> buffer;
+  if (::ftrylockfile(stdout) != 0) return;
+  const bool is_unbuffered = ::__fbufsize(stdout) == 1;
+  if (!is_unbuffered) static_cast<void>(std::setvbuf(stdout, buffer.data(), _IOLBF, buffer.size()));
+  ::funlockfile(stdout);
+}
+
 /// The signals whose handlers are a sanitizer's, which reports crashes better than we do. Found where its runtime is a library of its own,
 /// as g++ links it: else it cannot be told from the program.
 [[nodiscard]] inline sigset_t signals_of_sanitizer() noexcept {
@@ -150,6 +162,7 @@ void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
   ::__fpurge(stdin);
   ::__fpurge(stdout);
   ::__fpurge(stderr);
+  keep_lines_whole();
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (nothing > 0) {
     ::dup2(nothing, STDIN_FILENO);
