@@ -1,13 +1,13 @@
 #!/bin/sh
 # benchmarks/run.sh [compare.py's arguments]
 #
-# Installs what is missing, builds manyhands and its contenders, and lets them answer in turn. Without arguments it asks everything, which takes a quarter
-# of an hour, and writes benchmarks/RESULTS.md; with some it only prints: `benchmarks/run.sh --rounds 3 --contenders manyhands,onetbb uneven`.
+# Installs what is missing, builds manyhands and its contenders, and lets them answer in turn. Without arguments it asks everything, which takes an
+# hour, and writes benchmarks/RESULTS.md; with some it only prints: `benchmarks/run.sh --rounds 3 --contenders manyhands,onetbb uneven`.
 set -eu
 cd "$(dirname "$0")/.."
 
 . cmake/bootstrap.sh
-bootstrap libtbb-dev clang libomp-dev python3-joblib
+bootstrap libtbb-dev clang libomp-dev python3-joblib openmpi-bin libopenmpi-dev python3-mpi4py
 
 mkdir -p build
 log=build/bench.log

@@ -315,10 +315,12 @@ class basic_mpi_call {
     bytes.write(facts_.bytes().data(), facts_.size());
     desk_.send(rank_of(number), std::move(bytes));
     if (observation* const seen = work_.facts().observed) {
-      seen->report({.what = occurrence::kind::joined,
-                    .task = {.worker = static_cast<int>(number)},
-                    .last = static_cast<std::size_t>(rank_of(number)),
-                    .host = &around_.host_of(rank_of(number))});
+      occurrence joined;  // not in one expression: g++ 12 warns of its error, which nobody has set
+      joined.what = occurrence::kind::joined;
+      joined.task.worker = static_cast<int>(number);
+      joined.last = static_cast<std::size_t>(rank_of(number));
+      joined.host = &around_.host_of(rank_of(number));
+      seen->report(std::move(joined));
     }
   }
 
