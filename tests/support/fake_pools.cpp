@@ -1,11 +1,12 @@
 // A library that is called as MKL is, and has MKL's functions and BLIS's, both as simple as can be.
 
+#include <atomic>
 #include <cstdint>
 
 namespace {
 constexpr int all = 16;
 thread_local int of_thread = 0;
-std::int64_t of_process = all;
+std::atomic<std::int64_t> of_process = all;
 }  // namespace
 
 extern "C" {
