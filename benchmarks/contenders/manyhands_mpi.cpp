@@ -12,14 +12,16 @@
 
 class many_hands {
  public:
+  /// So many tasks travel together; 0: as many as the library likes.
   template <class F>
   auto map(std::size_t n, std::size_t batch, F f) {
-    return manyhands::Parallel({.backend = "mpi", .batch_size = batch})(std::views::iota(std::size_t{0}, n) | manyhands::delayed(f));
+    manyhands::options asked{.backend = "mpi"};
+    if (batch != 0) asked.batch_size = batch;
+    return manyhands::Parallel(asked)(std::views::iota(std::size_t{0}, n) | manyhands::delayed(f));
   }
   template <class F, class Use>
   void stream(std::size_t n, F f, Use use) {
-    for (auto&& result :
-         manyhands::Parallel({.backend = "mpi", .batch_size = 1}).generator(std::views::iota(std::size_t{0}, n) | manyhands::delayed(f))) {
+    for (auto&& result : manyhands::Parallel({.backend = "mpi"}).generator(std::views::iota(std::size_t{0}, n) | manyhands::delayed(f))) {
       use(result);
     }
   }

@@ -64,8 +64,10 @@ class alignas(64) bell {
   void wait(Ready ready) {
     while (!ready()) {
       asleep_.exchange(1);
-      if (!ready()) sleep_while(asleep_, 1);
+      const bool now = ready();  // what it has taken is not there a second time
+      if (!now) sleep_while(asleep_, 1);
       asleep_.store(0);
+      if (now) return;
     }
   }
 

@@ -49,7 +49,7 @@ inline bool is_right_large(const std::vector<char>& result, std::size_t i) {
 template <class Contender>
 measurement cluster_large_kept(const conditions&) {
   Contender contender;
-  return {time_of([&] { return contender.map(large_results, 1, large); },
+  return {time_of([&] { return contender.map(large_results, 0, large); },
                   [](const std::vector<std::vector<char>>& results) {
                     for (std::size_t i = 0; i < results.size(); ++i)
                       if (!is_right_large(results[i], i)) return false;

@@ -28,6 +28,7 @@
 #include <manyhands/detail/mpi_roster.hpp>
 #include <manyhands/detail/mpi_stream.hpp>
 #include <manyhands/detail/mpi_worker.hpp>
+#include <manyhands/detail/os.hpp>
 #include <manyhands/detail/shared_memory.hpp>
 #include <manyhands/detail/worker_process.hpp>
 #include <manyhands/errors.hpp>
@@ -215,6 +216,7 @@ class basic_mpi_world {
           watch);
       static const exit_guard guard(
           mark_, [](void* self, int code) noexcept { static_cast<const basic_mpi_world*>(self)->exits(code); }, this);
+      keep_freed_memory();
       worker_->serve();
       if (worker_->ranks_were_lost()) end_worker(0);  // MPI_Finalize would wait for those for ever
       worker_.reset();

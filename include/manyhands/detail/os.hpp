@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <ctime>
 #include <span>
 #include <system_error>
@@ -124,6 +126,19 @@ inline void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t see
 /// Wakes who sleeps in `futex_wait` on this word.
 inline void futex_wake(const std::atomic<std::uint32_t>& word) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, 0x7fffffff, nullptr, nullptr, 0);
+}
+
+/// For a process that runs tasks and nothing else: has the memory of a large result that went home wait for the next one. The C library
+/// would give it back to the system each time, and to get it again, page by page, takes longer than to send the result. Up to 64 MiB wait
+/// so. Not where the user has tuned the C library.
+inline void keep_freed_memory() noexcept {
+#if defined(__GLIBC__)
+  for (const char* const tuned : {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"}) {
+    if (std::getenv(tuned) != nullptr) return;
+  }
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 64 << 20);
+#endif
 }
 
 }  // namespace manyhands::detail

@@ -16,6 +16,7 @@
 #include <manyhands/detail/crash_record.hpp>
 #include <manyhands/detail/direct_results.hpp>
 #include <manyhands/detail/frame_names.hpp>
+#include <manyhands/detail/os.hpp>
 #include <manyhands/detail/pooled_worker.hpp>
 #include <manyhands/detail/process.hpp>
 #include <manyhands/detail/shared_memory.hpp>
@@ -241,7 +242,7 @@ class basic_worker_link {
   /// All that a worker does. Does not return.
   template <class Serve>
   [[noreturn]] void live(std::size_t memory_limit, Serve&& serve) noexcept {
-    if (memory_limit != 0) limit_memory(memory_limit);
+    memory_limit != 0 ? limit_memory(memory_limit) : keep_freed_memory();
     board_->wait_for_gate();
     const process_mark mark;
     exit_guard guard(
