@@ -2,13 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include <manyhands/config.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
 #include <support/shared.hpp>
@@ -108,3 +112,30 @@ TEST_CASE("a sleeper in another process wakes when the word has changed") {
   }));
   waker.join();
 }
+
+#if defined(__GLIBC__) && !MANYHANDS_ASAN && !MANYHANDS_TSAN  // they have their own malloc
+TEST_CASE("memory that was freed waits for who wants so much again, unless the user has other ideas") {
+  const bool tuned = GENERATE(false, true);
+  CHECK(manyhands_test::holds_in_subprocess([&] {
+    if (tuned) ::setenv("MALLOC_TRIM_THRESHOLD_", "131072", 1);
+    keep_freed_memory();
+    const auto faults = [] {
+      rusage usage{};
+      ::getrusage(RUSAGE_SELF, &usage);
+      return usage.ru_minflt;
+    };
+    const auto fill = [] {
+      std::vector<std::vector<char>> all;
+      for (int i = 0; i < 6; ++i) all.emplace_back(std::size_t{1} << 20U, 1);
+      return all.back().back() == 1;
+    };
+    if (!fill()) return false;
+    const long before = faults();
+    for (int i = 0; i < 20; ++i) {
+      if (!fill()) return false;
+    }
+    // 6 MiB are 1536 pages.
+    return (faults() - before > 15'000) == tuned;
+  }));
+}
+#endif
