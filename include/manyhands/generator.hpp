@@ -272,12 +272,12 @@ class stream_call final : public stream<typename stream_slots<Range, ordered>::e
 /// its end or destroyed: without an error where it was left early. What an earlier run has left in the `checkpoint` is given without
 /// running those tasks again. Where an observer or the journal has failed, `observer_error` comes after the last result.
 ///
-/// On threads, `n_jobs` helpers run the tasks. Where these take but a few nanoseconds the consuming thread runs them itself, a large batch at
-/// a time and in the place of a helper, which comes when it does something else for some milliseconds. Inside a task, and on an executor of
-/// the program's own, the consuming thread is one of the workers while it waits for a result: it cannot deadlock there. A generator that was
-/// made inside a task ends with the call that the task is of: what is left of it then throws `error`. With one worker, and on the backend
-/// "sequential", a task is read and runs in the consuming thread when its result is asked for. A backend of the program's own runs what was
-/// read, all of it, when a result is asked for.
+/// On threads, `n_jobs` helpers run the tasks. Where these take but a few nanoseconds the consuming thread runs them itself, a large batch
+/// at a time and in the place of a helper, which comes when it does something else for some milliseconds. Inside a task, and on an executor
+/// of the program's own, the consuming thread is one of the workers while it waits for a result: it cannot deadlock there. A generator that
+/// was made inside a task ends with the call that the task is of: what is left of it then throws `error`. With one worker, and on the
+/// backend "sequential", a task is read and runs in the consuming thread when its result is asked for. A backend of the program's own runs
+/// what was read, all of it, when a result is asked for.
 ///
 /// On processes any closure works, as in other calls: workers are forked by the consuming thread, in its calls, for the tasks that were
 /// read by then, as many as there are too few, and inherit these. So an element that was read after a fork costs one more, and batches
