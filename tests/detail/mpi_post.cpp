@@ -158,17 +158,17 @@ TEST_CASE("a large letter comes into the memory that an earlier one has left") {
   using manyhands::detail::mpi_buffer;
   const std::byte* first = nullptr;
   {
-    mpi_buffer large(1'000'000);
+    mpi_buffer large(7'777'777);
     first = large.data();
     mpi_buffer moved = std::move(large);
     CHECK(moved.data() == first);
-    CHECK(moved.size() == 1'000'000);
+    CHECK(moved.size() == 7'777'777);
   }
-  mpi_buffer next(900'000);
+  mpi_buffer next(7'700'000);
   CHECK(next.data() == first);
-  CHECK(next.size() == 900'000);
-  CHECK(next.bytes().size() == 900'000);
-  mpi_buffer another(900'000);
+  CHECK(next.size() == 7'700'000);
+  CHECK(next.bytes().size() == 7'700'000);
+  mpi_buffer another(7'700'000);
   CHECK(another.data() != first);
   next = std::move(another);
   CHECK(next.data() != first);

@@ -46,7 +46,10 @@ class mpi_buffer {
   explicit mpi_buffer(std::size_t size) : size_(size) {
     if (size >= worth_keeping) {
       const std::lock_guard lock(spares_.mutex);
-      const auto found = std::find_if(spares_.blocks.begin(), spares_.blocks.end(), [size](const block& one) { return one.size >= size; });
+      auto found = spares_.blocks.end();  // the smallest that will do
+      for (auto each = spares_.blocks.begin(); each != spares_.blocks.end(); ++each) {
+        if (each->size >= size && (found == spares_.blocks.end() || each->size < found->size)) found = each;
+      }
       if (found != spares_.blocks.end()) {
         block_ = std::move(*found);
         spares_.blocks.erase(found);
