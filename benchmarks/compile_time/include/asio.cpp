@@ -1,2 +1,4 @@
+#include <utility>  // Boost 1.74 forgets it
+
 #include <boost/asio.hpp>
 int main() {}
