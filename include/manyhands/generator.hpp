@@ -306,11 +306,7 @@ class generator {
       std::destroy_at(at_);
       ++at_;
       from_->stand_at(at_);
-      if (at_ == last_) {
-        at_ = nullptr;
-        at_ = from_->go_on();
-        last_ = from_->last();
-      }
+      if (at_ == last_) go_on();
       return *this;
     }
     void operator++(int) { ++*this; }
@@ -319,6 +315,13 @@ class generator {
 
    private:
     friend class generator;
+    // Not inline: the compiler keeps what the loop adds up in memory then, since there is a call in it, and each step waits for the last
+    // one.
+    [[gnu::noinline, gnu::cold]] void go_on() {
+      at_ = nullptr;
+      at_ = from_->go_on();
+      last_ = from_->last();
+    }
     explicit iterator(detail::stream<Element>& from) : from_(&from), at_(from.first()), last_(from.last()) {}
 
     detail::stream<Element>* from_;
