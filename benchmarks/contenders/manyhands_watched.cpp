@@ -85,9 +85,9 @@ class checkpoint : public call {
 int main(int argc, char** argv) {
   using contender = MANYHANDS_WAY;
   constexpr benchmark::question questions[] = {
-      {"watching/stream", benchmark::watching_stream<contender>},
+      {"watching/stream", benchmark::watching_results<contender>},
       {"watching/tasks", benchmark::watching_tasks<contender>},
-      {"watching/journal", benchmark::watching_journal<contender>},
+      {"watching/journal", benchmark::watching_results<contender>},
   };
   return benchmark::dispatch(questions, argc, argv);
 }

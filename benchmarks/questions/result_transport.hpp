@@ -15,17 +15,9 @@ namespace benchmark {
 template <class Contender>
 measurement result_transport_8_bytes(const conditions& given) {
   constexpr std::size_t tasks = 1'000'000;
-  const auto empty = [](std::size_t i) {
-    asm volatile("" : "+r"(i));  // else some compilers would make vector instructions of a loop written by hand
-    return i;
-  };
   Contender contender(processes(given));
   const double run = time_of([&] { return contender.map(tasks, empty); },
-                             [](const std::vector<std::size_t>& results) {
-                               for (std::size_t i = 0; i < results.size(); ++i)
-                                 if (results[i] != i) return false;
-                               return results.size() == tasks;
-                             });
+                             [](const std::vector<std::size_t>& results) { return are_empty_tasks(results, tasks); });
   return {run / static_cast<double>(tasks)};
 }
 

@@ -13,22 +13,10 @@ namespace benchmark {
 /// What does a task cost beyond its work? Nanoseconds a task of a call with very many that do nothing, results in a vector.
 template <class Contender>
 measurement task_overhead_empty(const conditions& given) {
-  // Opaque, as the body of a real task is: else some compilers would turn the whole loop into vector instructions, and the question were
-  // another.
-  const auto empty = [](std::size_t i) {
-    asm volatile("" : "+r"(i));
-    return i;
-  };
-  const auto is_right = [](const std::vector<std::size_t>& results) {
-    for (std::size_t i = 0; i < results.size(); ++i)
-      if (results[i] != i) return false;
-    return true;
-  };
-
   const std::size_t tasks = std::min<std::size_t>(1'000'000, Contender::can.tasks);
   Contender contender(given.workers);
-  const double run = time_of([&] { return contender.map(tasks, empty); },
-                             [&](const auto& results) { return results.size() == tasks && is_right(results); });
+  const double run =
+      time_of([&] { return contender.map(tasks, empty); }, [&](const auto& results) { return are_empty_tasks(results, tasks); });
   return {run / static_cast<double>(tasks)};
 }
 

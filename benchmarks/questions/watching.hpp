@@ -8,13 +8,10 @@
 
 namespace benchmark {
 
-/// What does it cost to take results one by one while the call goes on? Nanoseconds a task of very many that do nothing.
+/// What does it cost to take results one by one while the call goes on, or to keep them for a later run? Nanoseconds a task of very many
+/// that do nothing.
 template <class Contender>
-measurement watching_stream(const conditions& given) {
-  const auto empty = [](std::size_t i) {
-    asm volatile("" : "+r"(i));
-    return i;
-  };
+measurement watching_results(const conditions& given) {
   constexpr std::size_t tasks = 1'000'000;
   Contender contender(given.workers);
   const double run = time_of([&] { return contender.run(tasks, empty); },
@@ -31,12 +28,6 @@ measurement watching_tasks(const conditions& given) {
   const double run = time_of([&] { return contender.run(tasks, [spins](std::size_t i) { return benchmark_spin(spins) * 0 + i; }); },
                              [&](const auto& results) { return Contender::sum(results) == tasks * (tasks - 1) / 2; });
   return {run / static_cast<double>(tasks)};
-}
-
-/// What does it cost to keep results for a later run? Nanoseconds a result of 8 bytes.
-template <class Contender>
-measurement watching_journal(const conditions& given) {
-  return watching_stream<Contender>(given);
 }
 
 }  // namespace benchmark

@@ -10,6 +10,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace benchmark {
 
@@ -43,6 +44,19 @@ struct left_out : std::runtime_error {
 /// Throws unless the answer is right.
 inline void check(bool right) {
   if (!right) throw std::logic_error("wrong answer");
+}
+
+/// A task that does nothing. Opaque, as the body of a real task is: else some compilers would turn the whole loop into vector instructions,
+/// and the question were another.
+inline constexpr auto empty = [](std::size_t i) {
+  asm volatile("" : "+r"(i));
+  return i;
+};
+/// Whether these are the results of so many of them.
+inline bool are_empty_tasks(const std::vector<std::size_t>& results, std::size_t tasks) {
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (results[i] != i) return false;
+  return results.size() == tasks;
 }
 
 using steady = std::chrono::steady_clock;
