@@ -120,6 +120,7 @@ set(manyhands_headers
     manyhands/detail/mpi_ledger.hpp
     manyhands/detail/mpi_letter.hpp
     manyhands/detail/mpi_patience.hpp
+    manyhands/detail/mpi_buffer.hpp
     manyhands/detail/mpi_post.hpp
     manyhands/detail/mpi_desk.hpp
     manyhands/detail/mpi_worker.hpp

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <numeric>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <manyhands/codec.hpp>
@@ -152,24 +151,4 @@ TEST_CASE("what is on its way to a rank that is given up is forgotten") {
   MPI_Request all = MPI_REQUEST_NULL;
   MPI_Ibarrier(here.comm, &all);
   MPI_Wait(&all, MPI_STATUS_IGNORE);
-}
-
-TEST_CASE("a large letter comes into the memory that an earlier one has left") {
-  using manyhands::detail::mpi_buffer;
-  const std::byte* first = nullptr;
-  {
-    mpi_buffer large(7'777'777);
-    first = large.data();
-    mpi_buffer moved = std::move(large);
-    CHECK(moved.data() == first);
-    CHECK(moved.size() == 7'777'777);
-  }
-  mpi_buffer next(7'700'000);
-  CHECK(next.data() == first);
-  CHECK(next.size() == 7'700'000);
-  CHECK(next.bytes().size() == 7'700'000);
-  mpi_buffer another(7'700'000);
-  CHECK(another.data() != first);
-  next = std::move(another);
-  CHECK(next.data() != first);
 }
