@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <manyhands/config.hpp>
 #include <manyhands/detail/barrier.hpp>
 #include <manyhands/detail/pinning.hpp>
 #include <manyhands/detail/quiet_calls.hpp>
@@ -250,10 +251,12 @@ class basic_crew {
   static constexpr std::chrono::microseconds most_lingering_time{500};
   // No longer do they wait for an employer that is about to come.
   static constexpr std::chrono::milliseconds expecting_time{1};
-  // A quiet call may be this much older than its caller believes.
-  static constexpr std::chrono::milliseconds nap{1};
-  // The watch ends after so many naps without any call: a program that is idle wakes nobody.
-  static constexpr int most_idle_naps = 20;
+  // A quiet call may be this much older than its caller believes, and longer where calls are rare: each nap ends on a processor on which
+  // the caller of the next may be.
+  static constexpr std::chrono::milliseconds shortest_nap{1};
+  static constexpr std::chrono::milliseconds longest_nap{4};
+  // The watch ends after so long without any call: a program that is idle wakes nobody.
+  static constexpr std::chrono::milliseconds longest_idle_watch{20};
 
   /// One thread's quiet calls, and the crew that looks at them.
   struct watched {
@@ -458,14 +461,16 @@ class basic_crew {
     on_watch_.store(true, std::memory_order_relaxed);
     const std::uint64_t before = news();
     auto streams = employer::progress::none;
-    for (int idle_naps = 0; idle_naps < most_idle_naps && news() == before && streams != employer::progress::left_alone;) {
+    std::chrono::milliseconds nap = shortest_nap;
+    for (std::chrono::milliseconds idle{0}; idle < longest_idle_watch && news() == before && streams != employer::progress::left_alone;) {
       napping_ = true;
       static_cast<void>(nap_.wait_for(lock, nap));
       if (!napping_) --waking_;  // it was woken
       napping_ = false;
       streams = look_after_streams();
       const bool is_idle = look_at_quiet_calls(false) == quiet_calls::activity::none && streams == employer::progress::none;
-      idle_naps = is_idle ? idle_naps + 1 : 0;
+      idle = is_idle ? idle + nap : std::chrono::milliseconds(0);
+      nap = is_idle ? std::min(2 * nap, longest_nap) : shortest_nap;
     }
     on_watch_.store(false, std::memory_order_relaxed);
     // Who opens a call from now on, or reads tasks of a stream, sees that; those from before the barrier we see.
@@ -499,8 +504,9 @@ class basic_crew {
     return &mine.calls;
   }
 
-  std::mutex mutex_;
-  std::atomic<bool> on_watch_{false};   // somebody looks at quiet calls
+  // Apart from what the one on watch writes at each nap: quiet calls read it, and nothing else of the crew.
+  alignas(cache_line) std::atomic<bool> on_watch_{false};  // somebody looks at quiet calls
+  alignas(cache_line) std::mutex mutex_;
   std::atomic<std::uint64_t> news_{0};  // written with the mutex held
 
   // All below is guarded by mutex_.

@@ -4,6 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+
+#include <manyhands/config.hpp>
 
 namespace manyhands::detail {
 
@@ -52,10 +55,10 @@ class quiet_calls {
   /// Makes known what has been there since the last look; with `all`, everything.
   activity look(bool all) noexcept {
     activity found = activity::none;
-    for (entry& each : entries_) {
+    for (std::size_t depth = 0; depth < most; ++depth) {
+      entry& each = entries_[depth];
       const std::uint32_t opened = each.opened.load(std::memory_order_relaxed);
-      const bool same = opened == each.seen;
-      each.seen = opened;
+      const bool same = opened == std::exchange(seen_[depth], opened);
       if (!same && found == activity::none) found = activity::some;
       quiet_call* call = each.call.load(std::memory_order_relaxed);
       if (call == nullptr || !(same || all)) continue;
@@ -71,12 +74,14 @@ class quiet_calls {
   struct entry {
     std::atomic<quiet_call*> call{nullptr};  // null: none, or known
     std::atomic<std::uint32_t> opened{0};
-    std::uint32_t seen = 0;  // guarded by the crew's mutex
   };
+  static constexpr std::size_t most = 4;
 
-  std::array<entry, 4> entries_{};
-  std::size_t depth_ = 0;  // the owner's
-  unsigned untimed_ = 0;   // the owner's
+  // Nothing that others write: it would be far away when the next call comes.
+  alignas(cache_line) std::array<entry, most> entries_{};
+  std::size_t depth_ = 0;                                       // the owner's
+  unsigned untimed_ = 0;                                        // the owner's
+  alignas(cache_line) std::array<std::uint32_t, most> seen_{};  // guarded by the crew's mutex
 };
 
 }  // namespace manyhands::detail
