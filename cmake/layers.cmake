@@ -109,6 +109,7 @@ set(manyhands_headers
     manyhands/detail/worker_setup.hpp
     manyhands/detail/task_timer.hpp
     # 7 front door
+    manyhands/detail/call_extras.hpp
     manyhands/detail/call_setup.hpp
     manyhands/generator.hpp
     manyhands/parallel.hpp

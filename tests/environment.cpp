@@ -1,10 +1,12 @@
 #include <manyhands/environment.hpp>
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <support/catch.hpp>
 
@@ -119,4 +121,34 @@ TEST_CASE("variables are read anew each time") {
   CHECK(env_max_cpu_count() == 3);
   const variable second("MANYHANDS_MAX_CPU_COUNT", "5");
   CHECK(env_max_cpu_count() == 5);
+}
+
+TEST_CASE("a variable is seen however it came into the environment, and when it went") {
+  const auto is_seen = [] { return env_backend() == std::optional<std::string>("threads"); };
+  static char text[] = "MANYHANDS_BACKEND=threads";
+  unsetenv("MANYHANDS_BACKEND");
+  CHECK_FALSE(env_backend().has_value());
+
+  putenv(text);
+  CHECK(is_seen());
+  unsetenv("MANYHANDS_BACKEND");
+  CHECK_FALSE(env_backend().has_value());
+
+  char*& first = environ[0];
+  char* const before = std::exchange(first, text);
+  CHECK(is_seen());
+  first = before;
+  CHECK_FALSE(env_backend().has_value());
+
+  char longer[] = "MANYHANDS_BACKENDS=loky";
+  char shorter[] = "MANYHANDS_BACK=loky";
+  char unset[] = "MANYHANDS_BACKEND";
+  char* mine[] = {longer, shorter, unset, nullptr, nullptr};
+  char** const all = std::exchange(environ, mine);
+  CHECK_FALSE(env_backend().has_value());
+  mine[3] = text;
+  CHECK(is_seen());
+  environ = nullptr;
+  CHECK_FALSE(env_backend().has_value());
+  environ = all;
 }

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include <manyhands/codec.hpp>
+#include <manyhands/config.hpp>
 #include <manyhands/detail/inner_limit.hpp>
 #include <manyhands/detail/pinning.hpp>
 #include <manyhands/detail/splittable_range.hpp>
@@ -111,7 +112,7 @@ class jobs {
     return {first, known};
   }
   /// How many tasks were read and not handed out yet.
-  [[nodiscard]] std::size_t waiting() const noexcept {
+  MANYHANDS_EACH_CALL [[nodiscard]] std::size_t waiting() const noexcept {
     const std::size_t known = std::min(known_.load(std::memory_order_relaxed), limit());
     const std::size_t handed_out = handed_out_.load(std::memory_order_acquire);
     return handed_out < known ? known - handed_out : 0;
@@ -212,7 +213,7 @@ template <class>
 class basic_worker_scope {
  public:
   /// `first_time` is false for a worker that was in this call before.
-  basic_worker_scope(jobs& work, int index, bool first_time = true)
+  MANYHANDS_EACH_CALL basic_worker_scope(jobs& work, int index, bool first_time = true)
       : outer_(detail::here), pin_(work.facts(), index, outer_), inner_(limit_for(work.facts())) {
     const detail::call_facts& facts = work.facts();
     detail::here =
@@ -229,7 +230,7 @@ class basic_worker_scope {
   }
   basic_worker_scope(const basic_worker_scope&) = delete;
   basic_worker_scope& operator=(const basic_worker_scope&) = delete;
-  ~basic_worker_scope() { detail::here = outer_; }
+  MANYHANDS_EACH_CALL ~basic_worker_scope() { detail::here = outer_; }
 
  private:
   /// None where the thread is in a call that has the same limit: what its task has changed since is for the task to say.

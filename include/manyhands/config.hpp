@@ -41,6 +41,10 @@
 #define MANYHANDS_TSAN 0
 #endif
 
+/// For functions that every call passes through. The linker puts them side by side, into a few pages of the program: after a pause each
+/// page costs a walk through the page tables, which takes longer than what is in it.
+#define MANYHANDS_EACH_CALL [[gnu::hot]]
+
 /// 1 where the standard library is libstdc++ 12 or later, whose names may be declared without <filesystem> and <future>: its own headers do
 /// so, and its ABI keeps them as they are.
 #ifndef MANYHANDS_HAS_STANDARD_FORWARD

@@ -1,12 +1,18 @@
 #pragma once
 
+#include <unistd.h>
+
 #include <charconv>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
+
+#include <manyhands/config.hpp>
 
 // The variables that users may set for the whole program. Read at each call and never changed: they are the user's. As with any `getenv`,
 // no other thread may change the environment meanwhile. A variable set to nothing counts as not set.
@@ -21,9 +27,24 @@ struct n_jobs_request {
   int n = 0;
 };
 
+/// As `getenv`, whose own pages are far away after a pause. `variable` ends with a null character.
+MANYHANDS_EACH_CALL [[nodiscard]] inline const char* variable_text(std::string_view variable) noexcept {
+#if defined(__linux__)
+  if (::environ == nullptr) return nullptr;
+  for (char* const* each = ::environ; *each != nullptr; ++each) {
+    if (**each != variable[0] || std::strncmp(*each, variable.data(), variable.size()) != 0) [[likely]]
+      continue;
+    if ((*each)[variable.size()] == '=') return *each + variable.size() + 1;
+  }
+  return nullptr;
+#else
+  return std::getenv(variable.data());
+#endif
+}
+
 /// The variable's value, empty where it is not set.
-[[nodiscard]] inline std::optional<std::string> env_text(const char* variable) {
-  const char* text = std::getenv(variable);
+MANYHANDS_EACH_CALL [[nodiscard]] inline std::optional<std::string> env_text(std::string_view variable) {
+  const char* const text = variable_text(variable);
   if (text == nullptr || *text == '\0') return std::nullopt;
   return std::string(text);
 }

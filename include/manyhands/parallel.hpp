@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/config.hpp>
 #include <manyhands/detail/call_setup.hpp>
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/results.hpp>
@@ -49,7 +50,7 @@ class Parallel {
  public:
   /// Throws `std::invalid_argument` for options that no call could honour, `error` for a backend that is not available yet.
   template <class = void>
-  Parallel(options asked = {}) : options_(std::move(asked)) {
+  Parallel(options asked = {}) : options_(std::move(asked)), is_plain_(detail::is_plain(options_)) {
     detail::check(options_);
   }
   /// For `Parallel({})`, which would be ambiguous without it.
@@ -179,8 +180,8 @@ class Parallel {
   }
 
   template <class Slots>
-  void run(Slots& slots) const {
-    detail::call_setup call(options_);
+  MANYHANDS_EACH_CALL void run(Slots& slots) const {
+    detail::call_setup call(options_, is_plain_);
     call.attach(slots);
     call.begin();
     try {
@@ -192,7 +193,7 @@ class Parallel {
     call.end(nullptr);
   }
   template <class Slots>
-  static void run_on(backend& who, Slots& slots, const detail::call_facts& facts, const plan& how) {
+  MANYHANDS_EACH_CALL static void run_on(backend& who, Slots& slots, const detail::call_facts& facts, const plan& how) {
     const backend_traits traits = who.traits();
     // Not for less: who is woken takes about as long to come as a processor to touch so much memory.
     constexpr std::size_t many_bytes = std::size_t{1} << 18U;
@@ -222,6 +223,7 @@ class Parallel {
   }
 
   options options_;
+  bool is_plain_;
 };
 
 }  // namespace manyhands

@@ -28,7 +28,7 @@ namespace detail {
 
 /// The one object of a backend that keeps no state.
 template <class Backend>
-std::shared_ptr<backend> shared_backend() {
+MANYHANDS_EACH_CALL std::shared_ptr<backend> shared_backend() {
   // Never deleted, as the table below: calls may be made while static objects are destroyed. So nobody need count who uses it.
   static Backend& one = *new Backend;
   return std::shared_ptr<backend>(std::shared_ptr<backend>(), &one);
@@ -97,7 +97,7 @@ template <class = void>
 }
 /// The backend that is used where nobody chose.
 template <class = void>
-[[nodiscard]] std::shared_ptr<backend> make_preferred_backend() {
+MANYHANDS_EACH_CALL [[nodiscard]] std::shared_ptr<backend> make_preferred_backend() {
   if (std::shared_ptr<backend> made = (*current_table().load(std::memory_order_acquire)->preferred)()) return made;
   throw error("the factory of the default backend gave no backend");
 }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/config.hpp>
 #include <manyhands/detail/scope_frame.hpp>
 #include <manyhands/environment.hpp>
 #include <manyhands/errors.hpp>
@@ -103,14 +104,14 @@ struct selection {
 
 /// The innermost scope's defaults.
 template <class = void>
-[[nodiscard]] const options& scoped() {
+MANYHANDS_EACH_CALL [[nodiscard]] const options& scoped() {
   static const options& none = *new options;  // never deleted: calls may be made while static objects are destroyed
   return here.scope != nullptr ? here.scope->merged : none;
 }
 
 /// Who would run a call that is made here with these options, before nesting is considered.
 template <class = void>
-[[nodiscard]] std::shared_ptr<backend> asked_backend(const options& own) {
+MANYHANDS_EACH_CALL [[nodiscard]] std::shared_ptr<backend> asked_backend(const options& own) {
   std::shared_ptr<backend> who;
   if (own.backend.has_value()) {
     who = chosen_backend(own.backend);
@@ -132,7 +133,7 @@ template <class = void>
 /// them gets none of its own there: the call runs in its caller. Inside a worker process a call uses threads, as many as the process has a
 /// share of the processors.
 template <class = void>
-[[nodiscard]] selection select(const options& own) {
+MANYHANDS_EACH_CALL [[nodiscard]] selection select(const options& own) {
   selection chosen;
   chosen.who = asked_backend(own);
   const place outside = here.call != nullptr ? here.call->where : place::caller;

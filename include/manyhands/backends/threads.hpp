@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/config.hpp>
 #include <manyhands/detail/crew.hpp>
 #include <manyhands/detail/team.hpp>
 
@@ -19,7 +20,9 @@ template <class>
 class basic_threads_backend final : public backend {
  public:
   [[nodiscard]] std::string_view name() const noexcept override { return "threads"; }
-  [[nodiscard]] backend_traits traits() const noexcept override { return {.shares_memory = true, .streams = true, .nests = true}; }
+  MANYHANDS_EACH_CALL [[nodiscard]] backend_traits traits() const noexcept override {
+    return {.shares_memory = true, .streams = true, .nests = true};
+  }
 
   [[nodiscard]] std::shared_ptr<void> prepare(const plan& how, std::size_t tasks) override {
     if (detail::team::call_around() != nullptr) return nullptr;
@@ -27,7 +30,9 @@ class basic_threads_backend final : public backend {
     return workers > 1 ? std::make_shared<detail::expected_team>(static_cast<int>(workers) - 1) : nullptr;
   }
   [[nodiscard]] detail::stream_host streams() noexcept override { return {.how = detail::stream_host::kind::on_team}; }
-  void run(jobs& work, const plan& how) override { detail::run_on_team(work, how, how.workers - (work.complete() ? 1 : 0)); }
+  MANYHANDS_EACH_CALL void run(jobs& work, const plan& how) override {
+    detail::run_on_team(work, how, how.workers - (work.complete() ? 1 : 0));
+  }
 };
 using threads_backend = basic_threads_backend<void>;
 

@@ -1,21 +1,16 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <exception>
-#include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <string_view>
 
 #include <manyhands/backend.hpp>
 #include <manyhands/backends/sequential.hpp>
-#include <manyhands/detail/call_stop.hpp>
-#include <manyhands/detail/journal.hpp>
-#include <manyhands/detail/observation.hpp>
-#include <manyhands/detail/pinning.hpp>
-#include <manyhands/detail/task_timer.hpp>
+#include <manyhands/config.hpp>
+#include <manyhands/detail/call_extras.hpp>
+#include <manyhands/detail/scope_frame.hpp>
 #include <manyhands/detail/watchers.hpp>
 #include <manyhands/detail/worker_setup.hpp>
 #include <manyhands/options.hpp>
@@ -30,36 +25,23 @@ template <class>
 class basic_call_setup {
  public:
   /// Throws like `select`.
-  explicit basic_call_setup(const options& own)
+  explicit basic_call_setup(const options& own) : basic_call_setup(own, is_plain(own)) {}
+  /// For who knows whether its options are plain.
+  MANYHANDS_EACH_CALL basic_call_setup(const options& own, bool own_is_plain)
       : own_(own),
         scope_(scoped()),
         chosen(select(own)),
         how(plan_for(own, scope_, chosen)),
-        around_(here.stop != nullptr ? std::optional<std::stop_token>(*here.stop) : std::nullopt),
-        stop_(own.stop      ? &*own.stop
-              : scope_.stop ? &*scope_.stop
-                            : nullptr,
-              around_ ? &*around_ : nullptr),
-        pins_(select_pinning(own)),
-        timeout_(own.timeout.value_or(scope_.timeout.value_or(std::chrono::nanoseconds(0)))),
-        timer_(timer_for(who().traits().shares_memory ? timeout_ : timeout_.zero(), chosen.workers, stop_.token())),
         facts{.scope = here.scope,
-              .initializer = own.initializer || here.initializing ? own.initializer : scope_.initializer,
               .initializing = here.initializing,
-              .seed = own.seed.value_or(scope_.seed.value_or(0)),
               .where = chosen.where,
               .budget = chosen.budget,
               .inner = select_inner_threads(own, chosen),
-              .pins = pins_ ? &*pins_ : pinning_around(),
-              .binds = pins_.has_value(),
-              .retries = own.retries.value_or(scope_.retries.value_or(0)),
-              .timeout = timeout_,
-              .tasks_per_worker = static_cast<std::size_t>(own.max_tasks_per_worker.value_or(scope_.max_tasks_per_worker.value_or(0))),
-              .memory_limit = own.memory_limit.value_or(scope_.memory_limit.value_or(0)),
-              .watches = timer_.get(),
-              .stop = stop_.token(),
+              .pins = pinning_around(),
               .unobserved = is_unobserved(),
-              .depth = here.call != nullptr ? here.call->depth + 1 : 0} {}
+              .depth = here.call != nullptr ? here.call->depth + 1 : 0} {
+    if (call_extras::are_wanted(own_is_plain)) extras_.emplace(own_, scope_, chosen, who(), facts);
+  }
   basic_call_setup(const basic_call_setup&) = delete;
   basic_call_setup& operator=(const basic_call_setup&) = delete;
 
@@ -70,20 +52,16 @@ class basic_call_setup {
   /// constructors throw.
   template <class Slots>
   void attach(const Slots& slots) {
-    open_journal(kept_, own_, scope_, slots, how, facts.seed);
-    facts.kept = kept_ ? &*kept_ : nullptr;
-    watchers_.emplace(own_, scope_, who(), how, slots.size(), facts.kept);
-    facts.observed = watchers_->get();
+    if (extras_) extras_->attach(slots, who(), how, facts);
   }
   /// Tells the observers that the call begins.
   void begin() noexcept {
-    if (facts.observed != nullptr) facts.observed->begin();
+    if (extras_) extras_->begin();
   }
   /// Tells them that it has ended, once no task runs any more. Where it has not failed, throws `observer_error` if one of them has failed,
   /// or the journal.
   void end(std::exception_ptr error) {
-    if (facts.observed != nullptr) facts.observed->end(error);
-    if (kept_ && error == nullptr) kept_->finish();
+    if (extras_) extras_->end(error);
   }
 
  private:
@@ -105,13 +83,7 @@ class basic_call_setup {
   }
 
   sequential_backend in_caller_;
-  const std::optional<std::stop_token> around_;
-  const call_stop stop_;
-  const std::optional<pinning> pins_;
-  const std::chrono::nanoseconds timeout_;
-  const std::unique_ptr<task_timer> timer_;
-  std::optional<journal> kept_;
-  std::optional<watchers> watchers_;
+  std::optional<call_extras> extras_;
 
  public:
   call_facts facts;

@@ -62,6 +62,7 @@ MANYHANDS_ENGINE class basic_report_tally<void>;
 MANYHANDS_ENGINE class basic_report_page<void>;
 MANYHANDS_ENGINE class basic_watchers<void>;
 MANYHANDS_ENGINE class basic_task_timer<void>;
+MANYHANDS_ENGINE class basic_call_extras<void>;
 MANYHANDS_ENGINE class basic_call_setup<void>;
 MANYHANDS_ENGINE class basic_image_table<void>;
 MANYHANDS_ENGINE class basic_scope_codec<void>;

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <mutex>
 
+#include <manyhands/config.hpp>
 #include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/this_task.hpp>
 
@@ -18,7 +19,7 @@ namespace manyhands::detail {
 template <class>
 class basic_shared_inner_limit {
  public:
-  explicit basic_shared_inner_limit(inner_threads wanted) noexcept : wanted_(wanted) {
+  MANYHANDS_EACH_CALL explicit basic_shared_inner_limit(inner_threads wanted) noexcept : wanted_(wanted) {
     if (wanted_.most == 0 || inner_pools::shared().empty()) return;
     registry_ = &registry::get();
     const std::lock_guard lock(registry_->mutex);
@@ -30,7 +31,7 @@ class basic_shared_inner_limit {
   }
   basic_shared_inner_limit(const basic_shared_inner_limit&) = delete;
   basic_shared_inner_limit& operator=(const basic_shared_inner_limit&) = delete;
-  ~basic_shared_inner_limit() {
+  MANYHANDS_EACH_CALL ~basic_shared_inner_limit() {
     // In a forked copy of the process the others in the list are not there, nor what they would have restored.
     if (registry_ == nullptr || registry_ != &registry::get()) return;
     const std::lock_guard lock(registry_->mutex);

@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include <manyhands/config.hpp>
+
 // Which libraries that start threads of their own are there: OpenMP's runtimes, OpenBLAS, MKL and BLIS. They are found as threadpoolctl
 // does it, by their files' names among all that is loaded, so that nothing is linked, and several copies are told apart. One that is
 // linked statically is found only where the program exports its functions.
@@ -111,7 +113,7 @@ class basic_inner_pools {
 
   /// Looks for what was loaded since it was last called; where nothing was, it takes up to 20 ns. Any thread may call it. What cannot be
   /// found for lack of memory is not there.
-  static void refresh() noexcept {
+  MANYHANDS_EACH_CALL static void refresh() noexcept {
 #if defined(__linux__)
     if (state.is_fixed.load(std::memory_order_relaxed) || has_only_what_it_began_with()) return;
     try {

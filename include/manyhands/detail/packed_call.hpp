@@ -263,7 +263,7 @@ class basic_packed_call final : private packed_call_state, public jobs {
     facts.unobserved = true;
     facts.depth = static_cast<int>(take());
     if (take() != 0) {
-      made.scope.merged = scope_codec::load(in);
+      made.scope = {scope_codec::load(in)};
       facts.scope = &made.scope;  // of this object, which moves: the constructor corrects it
     }
     return made;

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/config.hpp>
 #include <manyhands/detail/far_run.hpp>
 #include <manyhands/detail/input.hpp>
 #include <manyhands/detail/journal.hpp>
@@ -99,7 +100,7 @@ class slot_jobs final : public jobs {
       for (; index != tasks.last && index < limit(); ++index) run_one(index);
     }
   }
-  void run_splittable(splittable_range& tasks) noexcept override {
+  MANYHANDS_EACH_CALL void run_splittable(splittable_range& tasks) noexcept override {
     std::size_t index = tasks.at();
     if (is_watched_) {
       tell_dispatched(index, index + tasks.left());

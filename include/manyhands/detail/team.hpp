@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/config.hpp>
 #include <manyhands/detail/crew.hpp>
 #include <manyhands/detail/quiet_calls.hpp>
 #include <manyhands/detail/splittable_range.hpp>
@@ -55,7 +56,7 @@ class basic_team final : public employer {
   using employer::can_rely_on_helpers;
 
   /// Runs all tasks of a call, and reads its input where it is not complete. Blocks.
-  void run(team_call& call) {
+  MANYHANDS_EACH_CALL void run(team_call& call) {
     if (call.in_parts) {
       run_in_parts(call);
     } else {
@@ -255,7 +256,7 @@ class basic_team final : public employer {
   }
 
   /// Runs a call whose input is complete: alone at first if it seems to be short.
-  void run_in_parts(team_call& call) noexcept {
+  MANYHANDS_EACH_CALL void run_in_parts(team_call& call) noexcept {
     const index_range tasks = call.work.take_all();
     if (!tasks) return;
     team_call::seat& mine = call.first_seat();
@@ -286,7 +287,7 @@ class basic_team final : public employer {
     finish(call, lock);
   }
   /// Runs a call alone as long as it is as short as it seems. False where somebody shall help with what is left, or does it already.
-  bool run_quietly(team_call& call, index_range tasks) noexcept {
+  MANYHANDS_EACH_CALL bool run_quietly(team_call& call, index_range tasks) noexcept {
     splittable_range& mine = call.first_seat().batch;
     task_cost* const cost = call.work.cost();
     const double expected = cost != nullptr && !call.binds ? cost->expected(tasks.size()) : std::numeric_limits<double>::infinity();
@@ -524,7 +525,7 @@ using expected_team = basic_expected_team<void>;
 
 /// Runs a call on the team of the call around it, or on one of its own with so many helpers.
 template <class = void>
-void run_on_team(jobs& work, const plan& how, int helpers, outside_helpers* outside = nullptr) {
+MANYHANDS_EACH_CALL void run_on_team(jobs& work, const plan& how, int helpers, outside_helpers* outside = nullptr) {
   if (team_call* const outer = team::call_around(); outer != nullptr) {
     team_call call(outer->squad, outer, work, how);
     outer->squad.run(call);

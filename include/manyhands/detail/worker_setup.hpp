@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include <manyhands/config.hpp>
 #include <manyhands/detail/affinity.hpp>
 #include <manyhands/detail/inner_pools.hpp>
 #include <manyhands/detail/pinning.hpp>
@@ -24,7 +25,7 @@ namespace manyhands::detail {
 /// on threads they use the same workers, and in a worker process they share what the process has. A call that runs in its caller alone
 /// changes nothing.
 template <class = void>
-[[nodiscard]] inner_threads select_inner_threads(const options& own, const selection& chosen) {
+MANYHANDS_EACH_CALL [[nodiscard]] inner_threads select_inner_threads(const options& own, const selection& chosen) {
   const std::optional<int> asked = own.inner_max_num_threads ? own.inner_max_num_threads : scoped().inner_max_num_threads;
   const inner_threads outside = here.call != nullptr ? here.call->inner : inner_threads{};
   if (!asked && outside.most == 0 && chosen.workers == 1) return {};
