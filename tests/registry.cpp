@@ -148,11 +148,27 @@ TEST_CASE("the default can be changed, and changed back") {
   register_parallel_backend(
       "test.default", [] { return std::make_shared<named_backend>(); }, true);
   CHECK(preferred() == "test.default");
+  CHECK(manyhands::detail::make_preferred_backend()->name() == "named");
   register_parallel_backend("test.other", [] { return std::make_shared<named_backend>(); });
   CHECK(preferred() == "test.default");
   register_parallel_backend("threads", threads, true);
   CHECK(preferred() == "threads");
   CHECK(make_backend("threads")->name() == "threads");
+}
+
+TEST_CASE("the default's own name can be taken over, and a factory of it is asked for each call") {
+  const auto name_of_default = [] { return std::string(manyhands::detail::make_preferred_backend()->name()); };
+  const manyhands::backend_factory threads = factory_of("threads");
+  register_parallel_backend("threads", threads, true);
+  CHECK(name_of_default() == "threads");
+  int made = 0;
+  register_parallel_backend("threads", [&made] { return std::make_shared<named_backend>(std::to_string(++made)); });
+  CHECK(name_of_default() == "1");
+  CHECK(name_of_default() == "2");
+  register_parallel_backend("test.beside", [] { return std::make_shared<named_backend>(); });
+  CHECK(name_of_default() == "3");
+  register_parallel_backend("threads", threads);
+  CHECK(name_of_default() == "threads");
 }
 
 TEST_CASE("a built-in name, an alias and a planned name may be taken over") {

@@ -28,7 +28,7 @@ namespace detail {
 
 /// The one object of a backend that keeps no state.
 template <class Backend>
-MANYHANDS_EACH_CALL std::shared_ptr<backend> shared_backend() {
+std::shared_ptr<backend> shared_backend() {
   // Never deleted, as the table below: calls may be made while static objects are destroyed. So nobody need count who uses it.
   static Backend& one = *new Backend;
   return std::shared_ptr<backend>(std::shared_ptr<backend>(), &one);
@@ -47,6 +47,8 @@ struct basic_backend_table {
   };
   /// Of `factories`: who makes the backend that is used where nobody chose.
   const backend_factory* preferred = &factories.find("threads")->second;
+  /// What that gives each time, where this is known. Null: it must be asked.
+  std::shared_ptr<backend> lasting = shared_backend<basic_threads_backend<Any>>();
   const basic_backend_table* older = nullptr;  // never deleted: somebody may still read it
 };
 using backend_table = basic_backend_table<void>;
@@ -98,7 +100,9 @@ template <class = void>
 /// The backend that is used where nobody chose.
 template <class = void>
 MANYHANDS_EACH_CALL [[nodiscard]] std::shared_ptr<backend> make_preferred_backend() {
-  if (std::shared_ptr<backend> made = (*current_table().load(std::memory_order_acquire)->preferred)()) return made;
+  const backend_table& table = *current_table().load(std::memory_order_acquire);
+  if (table.lasting != nullptr) return table.lasting;
+  if (std::shared_ptr<backend> made = (*table.preferred)()) return made;
   throw error("the factory of the default backend gave no backend");
 }
 
@@ -122,6 +126,7 @@ void register_parallel_backend(std::string name, backend_factory factory, bool m
     const auto is_preferred = [&](const auto& one) { return &one.second == seen->preferred; };
     const std::string& preferred = make_default ? name : std::find_if(seen->factories.begin(), seen->factories.end(), is_preferred)->first;
     next->preferred = &next->factories.find(preferred)->second;
+    next->lasting = preferred == name ? nullptr : seen->lasting;
   } while (!current.compare_exchange_weak(seen, next.get(), std::memory_order_acq_rel));
   static_cast<void>(next.release());
   detail::registered_backend_changes.fetch_add(1, std::memory_order_release);

@@ -92,7 +92,11 @@ class value_results {
 
   void make_room(std::size_t size) {
     if constexpr (in_place) {
-      values_.resize(size);
+      if (values_.empty()) {
+        values_ = std::vector<kept>(size);  // less to do than for one that may have to move
+      } else {
+        values_.resize(size);
+      }
     } else {
       values_.grow(size);
     }
