@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import shlex
 import statistics
@@ -158,6 +159,8 @@ COMPILED = [  # compile_time/*/PROGRAM.cpp
     Contender("std_execution", "(<execution>)", peer=False),
     Contender("asio", "(<boost/asio.hpp>)", peer=False),
     Contender("nothing", "(nothing included)", peer=False),
+    Contender("its_standard_headers", "(the standard's headers that manyhands includes)", peer=False),
+    Contender("its_foreign_headers", "(those, Asio's and hwloc's)", peer=False),
 ]
 # Taskflow is not in Debian. Its figures, and that of <tbb/tbb.h> beside which they were taken, in seconds on another day: g++ 12 -O2.
 TASKFLOW = {"compile_time/include": 2.11, "compile_time/one_call": 5.1}
@@ -264,8 +267,32 @@ class Patience:
             answers.busy.append(busy)
 
 
-def compile_once(answers, source, versions):
+def foreign_headers(versions):
+    """What our headers include that is not ours, as the compiler finds it."""
+    run = subprocess.run([versions["compiler"], "-std=c++20", "-I", versions["include"], "-fsyntax-only", "-H", "-x", "c++", "-"], input="#include <manyhands.hpp>\n",
+                         stderr=subprocess.PIPE, text=True, check=True)
+    found, chain = [], []
+    for dots, path in re.findall(r"^(\.+) (.+)$", run.stderr, re.MULTILINE):
+        del chain[len(dots) - 1:]
+        if not path.startswith(versions["include"]) and all(outer.startswith(versions["include"]) for outer in chain):
+            found.append(path)
+        chain.append(path)
+    return found
+
+
+def source_of(contender, question, versions, folder):
+    """Where the program is, written now if it is but what manyhands includes today."""
+    if not contender.program.startswith("its_"):
+        return HERE / question.name / f"{contender.program}.cpp"
+    kept = [path for path in foreign_headers(versions) if contender.program == "its_foreign_headers" or "/boost/" not in path and "hwloc" not in path]
+    written = pathlib.Path(folder) / f"{contender.program}.cpp"
+    written.write_text("".join(f'#include "{path}"\n' for path in kept) + "int main() {}\n", encoding="utf-8")
+    return written
+
+
+def compile_once(answers, question, versions):
     with tempfile.TemporaryDirectory() as folder:
+        source = source_of(answers.contender, question, versions, folder)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([versions["compiler"], "-std=c++20", "-O2", "-I", versions["include"], "-c", source, "-o", f"{folder}/object.o"], check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -309,9 +336,9 @@ def answers_to(question, options, versions, spins_per_microsecond, patience):
             find_who_spins(present, options, spins_per_microsecond)
         return rounds_of(question, present, lambda a: patience.ask(a, question, options, spins_per_microsecond), options.rounds)
 
-    source = lambda c: HERE / question.name / f"{c.program}.cpp"
-    present = [c for c in COMPILED if wanted(c) and source(c).exists() and (c.program not in ("onetbb", "std_execution") or "oneTBB" in versions)]
-    everybody = rounds_of(question, present, lambda a: compile_once(a, source(a.contender), versions), options.rounds)
+    exists = lambda c: (HERE / question.name / f"{c.program}.cpp").exists() or (c.program.startswith("its_") and question.name.endswith("/include"))
+    present = [c for c in COMPILED if wanted(c) and exists(c) and (c.program not in ("onetbb", "std_execution") or "oneTBB" in versions)]
+    everybody = rounds_of(question, present, lambda a: compile_once(a, question, versions), options.rounds)
     for tbb in [a for a in everybody if a.contender.program == "onetbb"]:
         scale = tbb_include_time(options, versions, question, tbb) / TBB_BESIDE_TASKFLOW
         quoted = Answers(Contender("taskflow", "Taskflow (a figure from elsewhere, scaled)"))
@@ -326,7 +353,7 @@ def tbb_include_time(options, versions, question, measured):
         return measured.median / 1e9
     alone = Answers(measured.contender)
     for _ in range(min(options.rounds, 3)):
-        compile_once(alone, HERE / "compile_time/include/onetbb.cpp", versions)
+        compile_once(alone, next(q for q in QUESTIONS if q.name == "compile_time/include"), versions)
     return alone.median / 1e9
 
 

@@ -228,6 +228,28 @@ TEST_CASE("the first, the last or every task may be the one that crashes") {
   for (int i = 0; i < 30; ++i) CHECK(lost(all[static_cast<std::size_t>(i)]) == ending{0, i});
 }
 
+TEST_CASE("among tasks that take next to nothing each runs once, and crashes and long ones cost themselves") {
+  const manyhands_test::leak_check leaks;
+  constexpr int count = 60'000;
+  const auto crashes = [](int i) { return i % 10'000 == 7'777; };
+  const shared_array<std::atomic<int>> runs(count);
+  const auto results = on_processes().outcomes(numbers(count) | delayed([&](int i) {
+                                                 ++runs[static_cast<std::size_t>(i)];
+                                                 if (crashes(i)) std::raise(SIGKILL);
+                                                 if (i % 20'000 == 3'333) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+                                                 return i * 2.0;
+                                               }));
+  REQUIRE(results.size() == count);
+  int wrong = 0;
+  for (int i = 0; i < count; ++i) {
+    const auto index = static_cast<std::size_t>(i);
+    if (crashes(i)) CHECK(lost(results[index]) == ending{SIGKILL, -1});
+    const bool is_right = crashes(i) ? !results[index].has_value() : results[index].value_or(-1) == i * 2.0;
+    wrong += is_right && runs[index] == 1 ? 0 : 1;
+  }
+  CHECK(wrong == 0);
+}
+
 TEST_CASE("workers that die again and again without one task completed break the pool") {
   const manyhands_test::leak_check leaks;
   CHECK_THROWS_AS(on_processes().outcomes(numbers(500) | delayed([](int) -> int { ::_exit(1); })), manyhands::pool_broken);
