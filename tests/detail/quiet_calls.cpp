@@ -25,7 +25,7 @@ TEST_CASE("a call that ends before anybody looks twice stays quiet") {
   counted_call call;
   CHECK(calls.look(false) == activity::none);
   CHECK(calls.open(call));
-  CHECK(calls.look(false) == activity::some);
+  CHECK(calls.look(false) == activity::going_on);
   CHECK(calls.close());
   CHECK(calls.look(false) == activity::none);
   CHECK(call.times == 0);
@@ -35,11 +35,25 @@ TEST_CASE("a call that was there at the last look is made known, once") {
   quiet_calls calls;
   counted_call call;
   CHECK(calls.open(call));
-  CHECK(calls.look(false) == activity::some);
+  CHECK(calls.look(false) == activity::going_on);
   CHECK(calls.look(false) == activity::made_known);
   CHECK(calls.look(false) == activity::none);
   CHECK_FALSE(calls.close());
   CHECK(call.times == 1);
+}
+
+TEST_CASE("calls that follow one another go on, and a single one that has ended is over") {
+  quiet_calls calls;
+  counted_call call;
+  for (int each = 0; each < 2; ++each) {
+    CHECK(calls.open(call));
+    CHECK(calls.close());
+  }
+  CHECK(calls.look(false) == activity::going_on);
+  CHECK(calls.look(false) == activity::none);
+  CHECK(calls.open(call));
+  CHECK(calls.close());
+  CHECK(calls.look(false) == activity::over);
 }
 
 TEST_CASE("whoever leaves makes everything known") {
@@ -55,7 +69,7 @@ TEST_CASE("calls that follow one another are not taken for one that goes on for 
   counted_call call;
   for (int round = 0; round < 10; ++round) {
     CHECK(calls.open(call));
-    CHECK(calls.look(false) == activity::some);
+    CHECK(calls.look(false) == activity::going_on);
     CHECK(calls.close());
   }
 }
@@ -65,7 +79,7 @@ TEST_CASE("a long call is seen whatever short ones are made inside of it") {
   counted_call outer;
   counted_call inner;
   CHECK(calls.open(outer));
-  CHECK(calls.look(false) == activity::some);
+  CHECK(calls.look(false) == activity::going_on);
   CHECK(calls.open(inner));
   CHECK(calls.look(false) == activity::made_known);
   CHECK(outer.times == 1);

@@ -468,9 +468,10 @@ class basic_crew {
       if (!napping_) --waking_;  // it was woken
       napping_ = false;
       streams = look_after_streams();
-      const bool is_idle = look_at_quiet_calls(false) == quiet_calls::activity::none && streams == employer::progress::none;
-      idle = is_idle ? idle + nap : std::chrono::milliseconds(0);
-      nap = is_idle ? std::min(2 * nap, longest_nap) : shortest_nap;
+      const quiet_calls::activity calls = look_at_quiet_calls(false);
+      const bool is_calm = calls <= quiet_calls::activity::over && streams == employer::progress::none;
+      idle = is_calm && calls == quiet_calls::activity::none ? idle + nap : std::chrono::milliseconds(0);
+      nap = is_calm ? std::min(2 * nap, longest_nap) : shortest_nap;
     }
     on_watch_.store(false, std::memory_order_relaxed);
     // Who opens a call from now on, or reads tasks of a stream, sees that; those from before the barrier we see.

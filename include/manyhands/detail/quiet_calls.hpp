@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -49,7 +50,8 @@ class quiet_calls {
 
   enum class activity : std::uint8_t {
     none,       ///< no call since the last look
-    some,       ///< calls come and go
+    over,       ///< one call, which has ended
+    going_on,   ///< more of them, or one that has not ended
     made_known  ///< a call was made known
   };
   /// Makes known what has been there since the last look; with `all`, everything.
@@ -58,9 +60,10 @@ class quiet_calls {
     for (std::size_t depth = 0; depth < most; ++depth) {
       entry& each = entries_[depth];
       const std::uint32_t opened = each.opened.load(std::memory_order_relaxed);
-      const bool same = opened == std::exchange(seen_[depth], opened);
-      if (!same && found == activity::none) found = activity::some;
+      const std::uint32_t since = opened - std::exchange(seen_[depth], opened);
+      const bool same = since == 0;
       quiet_call* call = each.call.load(std::memory_order_relaxed);
+      if (!same) found = std::max(found, since == 1 && call == nullptr ? activity::over : activity::going_on);
       if (call == nullptr || !(same || all)) continue;
       // The same address may be another call by now: just as good.
       if (!each.call.compare_exchange_strong(call, nullptr, std::memory_order_acq_rel)) continue;
