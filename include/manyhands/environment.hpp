@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -32,9 +31,9 @@ MANYHANDS_EACH_CALL [[nodiscard]] inline const char* variable_text(std::string_v
 #if defined(__linux__)
   if (::environ == nullptr) return nullptr;
   for (char* const* each = ::environ; *each != nullptr; ++each) {
-    if (**each != variable[0] || std::strncmp(*each, variable.data(), variable.size()) != 0) [[likely]]
-      continue;
-    if ((*each)[variable.size()] == '=') return *each + variable.size() + 1;
+    if (**each == variable[0] && std::strncmp(*each, variable.data(), variable.size()) == 0 && (*each)[variable.size()] == '=') {
+      return *each + variable.size() + 1;
+    }
   }
   return nullptr;
 #else

@@ -1,9 +1,7 @@
 #include <manyhands/detail/call_extras.hpp>
 
 #include <chrono>
-#include <optional>
 #include <stop_token>
-#include <utility>
 
 #include <manyhands/backends/threads.hpp>
 #include <support/catch.hpp>

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -10,7 +9,6 @@
 #include <manyhands/backend.hpp>
 #include <manyhands/detail/call_stop.hpp>
 #include <manyhands/detail/journal.hpp>
-#include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/pinning.hpp>
 #include <manyhands/detail/task_timer.hpp>
 #include <manyhands/detail/watchers.hpp>
@@ -62,14 +60,6 @@ class basic_call_extras {
     facts.kept = kept_ ? &*kept_ : nullptr;
     watchers_.emplace(own_, scope_, who, how, slots.size(), facts.kept);
     facts.observed = watchers_->get();
-  }
-  void begin() noexcept {
-    if (watchers_ && watchers_->get() != nullptr) watchers_->get()->begin();
-  }
-  /// Once no task runs any more. Where the call has not failed, throws `observer_error` if an observer has failed, or the journal.
-  void end(std::exception_ptr error) {
-    if (watchers_ && watchers_->get() != nullptr) watchers_->get()->end(error);
-    if (kept_ && error == nullptr) kept_->finish();
   }
 
  private:

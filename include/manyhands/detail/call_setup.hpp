@@ -10,6 +10,8 @@
 #include <manyhands/backends/sequential.hpp>
 #include <manyhands/config.hpp>
 #include <manyhands/detail/call_extras.hpp>
+#include <manyhands/detail/journal.hpp>
+#include <manyhands/detail/observation.hpp>
 #include <manyhands/detail/scope_frame.hpp>
 #include <manyhands/detail/watchers.hpp>
 #include <manyhands/detail/worker_setup.hpp>
@@ -56,12 +58,13 @@ class basic_call_setup {
   }
   /// Tells the observers that the call begins.
   void begin() noexcept {
-    if (extras_) extras_->begin();
+    if (facts.observed != nullptr) facts.observed->begin();
   }
   /// Tells them that it has ended, once no task runs any more. Where it has not failed, throws `observer_error` if one of them has failed,
   /// or the journal.
   void end(std::exception_ptr error) {
-    if (extras_) extras_->end(error);
+    if (facts.observed != nullptr) facts.observed->end(error);
+    if (facts.kept != nullptr && error == nullptr) facts.kept->finish();
   }
 
  private:
