@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import dataclasses
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -159,8 +160,8 @@ COMPILED = [  # compile_time/*/PROGRAM.cpp
     Contender("std_execution", "(<execution>)", peer=False),
     Contender("asio", "(<boost/asio.hpp>)", peer=False),
     Contender("nothing", "(nothing included)", peer=False),
-    Contender("its_standard_headers", "(the standard's headers that manyhands includes)", peer=False),
-    Contender("its_foreign_headers", "(those, Asio's and hwloc's)", peer=False),
+    Contender("its_standard_headers", "(the standard's headers that manyhands includes)", peer=False, only="/include"),
+    Contender("its_foreign_headers", "(those, and Asio's)", peer=False, only="/include"),
 ]
 # Taskflow is not in Debian. Its figures, and that of <tbb/tbb.h> beside which they were taken, in seconds on another day: g++ 12 -O2.
 TASKFLOW = {"compile_time/include": 2.11, "compile_time/one_call": 5.1}
@@ -267,14 +268,15 @@ class Patience:
             answers.busy.append(busy)
 
 
-def foreign_headers(versions):
+@functools.cache
+def foreign_headers(compiler, include):
     """What our headers include that is not ours, as the compiler finds it."""
-    run = subprocess.run([versions["compiler"], "-std=c++20", "-I", versions["include"], "-fsyntax-only", "-H", "-x", "c++", "-"], input="#include <manyhands.hpp>\n",
+    run = subprocess.run([compiler, "-std=c++20", "-I", include, "-fsyntax-only", "-H", "-x", "c++", "-"], input="#include <manyhands.hpp>\n",
                          stderr=subprocess.PIPE, text=True, check=True)
     found, chain = [], []
     for dots, path in re.findall(r"^(\.+) (.+)$", run.stderr, re.MULTILINE):
         del chain[len(dots) - 1:]
-        if not path.startswith(versions["include"]) and all(outer.startswith(versions["include"]) for outer in chain):
+        if not path.startswith(include) and all(outer.startswith(include) for outer in chain):
             found.append(path)
         chain.append(path)
     return found
@@ -284,7 +286,7 @@ def source_of(contender, question, versions, folder):
     """Where the program is, written now if it is but what manyhands includes today."""
     if not contender.program.startswith("its_"):
         return HERE / question.name / f"{contender.program}.cpp"
-    kept = [path for path in foreign_headers(versions) if contender.program == "its_foreign_headers" or "/boost/" not in path and "hwloc" not in path]
+    kept = [path for path in foreign_headers(versions["compiler"], versions["include"]) if contender.program == "its_foreign_headers" or "/boost/" not in path]
     written = pathlib.Path(folder) / f"{contender.program}.cpp"
     written.write_text("".join(f'#include "{path}"\n' for path in kept) + "int main() {}\n", encoding="utf-8")
     return written
@@ -336,8 +338,8 @@ def answers_to(question, options, versions, spins_per_microsecond, patience):
             find_who_spins(present, options, spins_per_microsecond)
         return rounds_of(question, present, lambda a: patience.ask(a, question, options, spins_per_microsecond), options.rounds)
 
-    exists = lambda c: (HERE / question.name / f"{c.program}.cpp").exists() or (c.program.startswith("its_") and question.name.endswith("/include"))
-    present = [c for c in COMPILED if wanted(c) and exists(c) and (c.program not in ("onetbb", "std_execution") or "oneTBB" in versions)]
+    exists = lambda c: c.program.startswith("its_") or (HERE / question.name / f"{c.program}.cpp").exists()
+    present = [c for c in COMPILED if wanted(c) and c.only in question.name and exists(c) and (c.program not in ("onetbb", "std_execution") or "oneTBB" in versions)]
     everybody = rounds_of(question, present, lambda a: compile_once(a, question, versions), options.rounds)
     for tbb in [a for a in everybody if a.contender.program == "onetbb"]:
         scale = tbb_include_time(options, versions, question, tbb) / TBB_BESIDE_TASKFLOW
