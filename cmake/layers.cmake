@@ -25,6 +25,7 @@ set(manyhands_headers
     manyhands/detail/standard_forward.hpp
     manyhands/detail/fields.hpp
     manyhands/detail/codec_core.hpp
+    manyhands/detail/prefault.hpp
     manyhands/detail/codec_sequences.hpp
     manyhands/detail/codec_scalars.hpp
     manyhands/detail/codec_values.hpp

@@ -285,3 +285,34 @@ TEMPLATE_TEST_CASE("a lie about the number of elements allocates nothing", "", (
     CHECK_THROWS_AS(decoded<TestType>(out.bytes()), codec_error);
   }
 }
+
+namespace {
+
+/// Is copied bit by bit, and can be made but not assigned.
+struct fixed {
+  const std::uint32_t value = 0;
+};
+
+}  // namespace
+
+TEST_CASE("many elements arrive as few do, wherever they stand") {
+  const std::size_t count = GENERATE(std::size_t{0}, std::size_t{1}, std::size_t{100'000}, std::size_t{1'000'000});
+  const bool is_aligned = GENERATE(true, false);
+  std::vector<std::uint32_t> numbers(count);
+  for (std::size_t i = 0; i < count; ++i) numbers[i] = static_cast<std::uint32_t>(i * 2654435761u);
+  const std::string text(count, 'x');
+  const std::vector<fixed> all_fixed(count, fixed{7});
+  writer out;
+  if (!is_aligned) out.put(std::byte{1});
+  out.put(numbers);
+  out.put(text);
+  out.put(all_fixed);
+  manyhands::reader in(out.bytes());
+  if (!is_aligned) CHECK(in.get<std::byte>() == std::byte{1});
+  CHECK(in.get<std::vector<std::uint32_t>>() == numbers);
+  CHECK(in.get<std::string>() == text);
+  const auto loaded = in.get<std::vector<fixed>>();
+  REQUIRE(loaded.size() == count);
+  for (const fixed& each : loaded) REQUIRE(each.value == 7);
+  in.finish();
+}

@@ -3,7 +3,9 @@
 #include <array>
 #include <csignal>
 #include <cstddef>
+#include <cstring>
 #include <limits>
+#include <span>
 
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
@@ -38,4 +40,18 @@ TEST_CASE("without places there is no size") {
 TEST_CASE("more results than memory can hold are a system error") {
   CHECK_THROWS_AS(direct_results(std::numeric_limits<std::size_t>::max() / 8, 4096), std::system_error);
   CHECK_THROWS_AS(direct_results(std::size_t{1} << 50, 8), std::system_error);
+}
+
+TEST_CASE("results that are expected are put as others are, and none of them is there before") {
+  constexpr std::size_t tasks = 100'000;
+  const direct_results places(tasks, sizeof(std::size_t));
+  const auto [first, last] = GENERATE_COPY(table<std::size_t, std::size_t>({{0, tasks}, {77, tasks - 1}, {5, 6}, {9, 9}}));
+  places.expect(first, last);
+  for (std::size_t index = 0; index < tasks; ++index) REQUIRE_FALSE(places.has(index));
+  for (std::size_t index = first; index < last; ++index) places.put(index, std::as_bytes(std::span(&index, 1)));
+  for (std::size_t index = 0; index < tasks; ++index) {
+    const bool is_put = first <= index && index < last;
+    REQUIRE(places.has(index) == is_put);
+    if (is_put) REQUIRE(std::memcmp(places.get(index).data(), &index, sizeof index) == 0);
+  }
 }

@@ -107,6 +107,34 @@ TEST_CASE("a result of bits that cannot be assigned is kept, too") {
   CHECK(all[7].value == 7);
 }
 
+TEST_CASE("room that is made late is the same, for few results and for many") {
+  const std::size_t size = GENERATE(std::size_t{0}, std::size_t{3}, std::size_t{100'000});
+  value_results<std::size_t, true> values;
+  value_results<std::string, true> strings;
+  outcome_results<std::size_t> outcomes;
+  value_results<void, true> nothing;
+  values.make_room_late(size);
+  strings.make_room_late(size);
+  outcomes.make_room_late(size);
+  nothing.make_room_late(size);
+  for (std::size_t index = 0; index < size; ++index) {
+    values.emplace(index, [=] { return index; });
+    strings.emplace(index, [=] { return std::to_string(index); });
+    outcomes.emplace(index, [=] { return index; });
+  }
+  const std::vector<std::size_t> taken = values.take(size);
+  const std::vector<std::string> taken_strings = strings.take(size);
+  const auto taken_outcomes = outcomes.take(size);
+  REQUIRE(taken.size() == size);
+  REQUIRE(taken_strings.size() == size);
+  REQUIRE(taken_outcomes.size() == size);
+  for (std::size_t index = 0; index < size; ++index) {
+    REQUIRE(taken[index] == index);
+    REQUIRE(taken_strings[index] == std::to_string(index));
+    REQUIRE(*taken_outcomes[index] == index);
+  }
+}
+
 TEST_CASE("truth values of neighbours do not disturb each other") {
   constexpr std::size_t size = 10'000;
   value_results<bool, true> results;

@@ -14,6 +14,7 @@
 
 #include <manyhands/detail/bytes.hpp>
 #include <manyhands/detail/codec_core.hpp>
+#include <manyhands/detail/prefault.hpp>
 #include <manyhands/detail/type_name.hpp>
 
 // Codecs of the standard types that hold any number of values: a count, then the elements.
@@ -83,6 +84,15 @@ Container load_bits(reader& in) {
     // Pointers let the container copy everything at once, and no page is touched twice as `resize` would.
     if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(T) == 0) {
       const T* const first = reinterpret_cast<const T*>(bytes.data());
+      if constexpr (std::is_copy_assignable_v<T>) {
+        if (bytes.size() >= worth_prefaulting) {
+          Container values;
+          values.reserve(count);
+          prefault(values.data(), bytes.size());
+          values.assign(first, first + count);
+          return values;
+        }
+      }
       return Container(first, first + count);
     }
   }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <span>
 
+#include <manyhands/detail/prefault.hpp>
 #include <manyhands/detail/shared_memory.hpp>
 #include <manyhands/this_task.hpp>
 
@@ -36,6 +37,12 @@ class basic_direct_results {
 
   // --- a worker
 
+  /// The results of these tasks will be put one after another.
+  void expect(std::size_t first, std::size_t last) const noexcept {
+    if ((last - first) * size_ < worth_prefaulting) return;
+    prefault(tags_ + first, (last - first) * sizeof(tag));
+    prefault(bytes_ + first * size_, (last - first) * size_);
+  }
   /// Puts a task's result in its place. It counts from the moment that this ends: a worker that dies before leaves none.
   void put(std::size_t index, std::span<const std::byte> result) const noexcept {
     std::memcpy(bytes_ + index * size_, result.data(), size_);

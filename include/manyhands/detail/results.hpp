@@ -10,6 +10,7 @@
 
 #include <manyhands/backend.hpp>
 #include <manyhands/codec.hpp>
+#include <manyhands/detail/prefault.hpp>
 #include <manyhands/detail/segmented.hpp>
 #include <manyhands/detail/type_name.hpp>
 #include <manyhands/errors.hpp>
@@ -90,6 +91,16 @@ class value_results {
   static constexpr bool keeps_errors = false;
   static constexpr std::size_t place_size = sizeof(kept);
 
+  /// The same after workers were forked: the memory is new then, or shared with them until it is written.
+  void make_room_late(std::size_t size) {
+    if constexpr (in_place) {
+      values_.reserve(size);
+      if (size * sizeof(kept) >= worth_prefaulting) prefault(values_.data(), size * sizeof(kept));
+      values_.resize(size);
+    } else {
+      values_.grow(size);
+    }
+  }
   void make_room(std::size_t size) {
     if constexpr (in_place) {
       if (values_.empty()) {
@@ -142,6 +153,7 @@ class value_results<void, counted> {
   static constexpr std::size_t place_size = 0;
 
   void make_room(std::size_t) noexcept {}
+  void make_room_late(std::size_t) noexcept {}
   template <class Make>
   void emplace(std::size_t, Make&& make) {
     std::forward<Make>(make)();
@@ -161,6 +173,7 @@ class outcome_results {
   static constexpr std::size_t place_size = sizeof(outcome<kept>);
 
   void make_room(std::size_t size) { outcomes_.grow(size); }
+  void make_room_late(std::size_t size) { make_room(size); }
   template <class Make>
   void emplace(std::size_t index, Make&& make) {
     outcomes_.emplace(index, [&]() -> outcome<kept> {

@@ -78,7 +78,8 @@ class call_errors {
 /// is true `run<true>(i)` and `execute(i, bytes, true)`; `discard(i)` takes a result away, `release(i)` the task. For workers that did not
 /// inherit the tasks: `packing()` and `pack(i, bytes)`.
 ///
-/// It may have `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws; `next_to_nothing` is what a task may
+/// It may have `make_room_late(n)`, which stands for the other where the room is made only when the first result has come, and
+/// `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws; `next_to_nothing` is what a task may
 /// take then, together with what it costs to leave its result by itself. Where results are taken while the
 /// call goes on, it has `announce(i)`, after which the result of `load(i, bytes)` or `withhold<keep>(i)` may be gone at any time; the
 /// latter is `run<keep>(i)` without that.
@@ -479,7 +480,11 @@ class slot_jobs final : public jobs {
   /// written after it.
   void make_room_late() {
     if (roomy_) return;
-    slots_.make_room(known());
+    if constexpr (requires { slots_.make_room_late(known()); }) {
+      slots_.make_room_late(known());
+    } else {
+      slots_.make_room(known());
+    }
     roomy_ = true;
   }
 
@@ -511,6 +516,7 @@ class range_slots {
   [[nodiscard]] std::optional<std::size_t> size() const noexcept { return input_.size(); }
   bool read(std::size_t most) { return input_.read(most); }
   void make_room(std::size_t size) { results_.make_room(size); }
+  void make_room_late(std::size_t size) { results_.make_room_late(size); }
   template <bool keep = false>
   void run(std::size_t index) {
     results_.emplace(index, [&]() -> decltype(auto) { return kept<keep>(index); });

@@ -64,7 +64,6 @@ class basic_worker_loop {
   bool run() noexcept {
     if (serve() && source_ != nullptr && !board_.is_dismissed()) return true;
     board_.say_leaving();
-    ring();
     return false;
   }
 
@@ -117,6 +116,7 @@ class basic_worker_loop {
     index_range tasks = board_.range(number);
     // A task of ours may have overwritten it. The caller will miss the results and end us.
     if (tasks.last > work_.known() || tasks.first > tasks.last) tasks = {};
+    places_.expect(tasks.first, tasks.last);
     here.attempt = std::clamp(board_.attempt(number), 0, work_.facts().retries);
     const clock::time_point start = clock::now();
     std::uint32_t begun = 0;

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace manyhands::detail {
+
+/// So many bytes are worth a `prefault`.
+inline constexpr std::size_t worth_prefaulting = std::size_t{64} << 10;
+
+/// Says that all of these bytes are about to be written. Those that have no memory of their own yet get it at once, which takes about half
+/// as long as one page fault after the other; the others stay as they are, and to look at them takes a tenth of what writing them does.
+/// Where there is no memory for them, who writes finds out.
+///
+/// Linux 5.14 and later; elsewhere nothing happens.
+inline void prefault([[maybe_unused]] void* data, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(MADV_POPULATE_WRITE)
+  constexpr std::uintptr_t page = 4096;  // where pages are larger, the system may refuse
+  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page;
+  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(data) + size) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE);
+#endif
+}
+
+}  // namespace manyhands::detail
