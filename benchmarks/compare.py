@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 UNITS = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
 OURS = "manyhands"
 PROCESSES_OURS, LOKY_OURS = "manyhands processes", "manyhands loky"
-MPI_OURS, MPI4PY = "manyhands mpi", "mpi4py.futures"
+MPI_OURS, MPI4PY, DASK = "manyhands mpi", "mpi4py.futures", "joblib dask"
 CALL, GENERATOR, UNORDERED = "manyhands call", "manyhands generator", "manyhands generator_unordered"
 OBSERVED, CHECKPOINT = "manyhands observed", "manyhands checkpoint"
 RAW, RAW_WARM = "by hand, forked for the call", "by hand, warm"
@@ -101,9 +101,13 @@ QUESTIONS = [
     Question("watching/journal", "1,000,000 empty tasks, results kept in a checkpoint; a task", "ns", None, bars=[Bar(CHECKPOINT, CALL, None)]),
     Question("cluster/batch_1", "trivial tasks on 2 ranks, one at a time; a task", "µs", None, bars=[Bar(MPI_OURS, MPI4PY, 1 / 10)]),
     Question("cluster/batch_256", "trivial tasks on 2 ranks, 256 at a time; a task", "ns", None, bars=[Bar(MPI_OURS, MPI4PY, 1 / 3)]),
+    Question("cluster/batch_auto", "trivial tasks on 2 ranks, as many at a time as the library likes; a task", "ns", None, bars=[Bar(MPI_OURS, DASK, 1 / 50)]),
     Question("cluster/one_task", "a call of one task on 2 ranks", "µs", None, bars=[Bar(MPI_OURS, MPI4PY, 1 / 3)]),
-    Question("cluster/1_MiB_kept", "300 results of 1 MiB from 2 ranks, all kept", "ms", None, bars=[Bar(MPI_OURS, MPI4PY, 1)]),
+    Question("cluster/1_MiB_kept", "300 results of 1 MiB from 2 ranks, all kept", "ms", None, bars=[Bar(MPI_OURS, MPI4PY, 1), Bar(MPI_OURS, DASK, 1 / 3)]),
     Question("cluster/1_MiB_streamed", "300 results of 1 MiB from 2 ranks, one by one", "ms", None, bars=[Bar(MPI_OURS, MPI4PY, 1 / 2)]),
+    Question("hosts/batch_1", "trivial tasks on 2 ranks on other hosts, one at a time; a task", "µs", None, bars=[Bar(MPI_OURS, MPI4PY, 1 / 5)]),
+    Question("hosts/batch_256", "trivial tasks on 2 ranks on other hosts, 256 at a time; a task", "ns", None, bars=[Bar(MPI_OURS, MPI4PY, 1 / 2)]),
+    Question("hosts/1_MiB_streamed", "300 results of 1 MiB from 2 ranks on other hosts, one by one", "ms", None, bars=[Bar(MPI_OURS, MPI4PY, 1)]),
     Question("compile_time/include", "compiling an empty program with the library's header", "s", 1.00),
     Question("compile_time/one_call", "compiling a program with one call", "s", None),
 ]
@@ -140,6 +144,9 @@ OTHERS = [  # beside each other only: what a plain call on threads takes is anot
     Contender("manyhands_checkpoint", CHECKPOINT, only="watching/journal"),
     Contender("manyhands_mpi", MPI_OURS, only="cluster/"),
     Contender("mpi4py_futures", MPI4PY, only="cluster/"),
+    Contender("joblib_dask", DASK, slow=True, only="cluster/"),
+    Contender("manyhands_mpi_hosts", MPI_OURS, only="hosts/"),
+    Contender("mpi4py_futures_hosts", MPI4PY, only="hosts/"),
     Contender("manyhands_processes", PROCESSES_OURS),
     Contender("manyhands_loky", LOKY_OURS),
     Contender("manyhands_threads", "manyhands threads", only="1_MiB"),
@@ -331,7 +338,7 @@ def rounds_of(question, contenders, one, rounds):
 def answers_to(question, options, versions, spins_per_microsecond, patience):
     wanted = lambda c: any(name in c.program for name in options.contenders.split(","))
     if not question.name.startswith("compile_time/"):
-        apart = lambda name: name.split("/")[0] if name.startswith(("watching/", "cluster/")) else ""  # these have their own contenders
+        apart = lambda name: name.split("/")[0] if name.startswith(("watching/", "cluster/", "hosts/")) else ""  # these have their own contenders
         suits = lambda c: c.only in question.name and apart(c.only) == apart(question.name)
         present = [c for c in (OTHERS if question.bars else CONTENDERS) if wanted(c) and suits(c) and (options.build / c.program).exists()]
         if question.pauses:

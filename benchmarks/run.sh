@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 . cmake/bootstrap.sh
-bootstrap libtbb-dev clang libomp-dev python3-joblib openmpi-bin libopenmpi-dev python3-mpi4py
+bootstrap libtbb-dev clang libomp-dev python3-joblib openmpi-bin libopenmpi-dev python3-mpi4py python3-distributed iproute2
 
 mkdir -p build
 log=build/bench.log

@@ -11,23 +11,16 @@ import time
 
 from joblib import Parallel, delayed
 
-ENOUGH = 0.05  # seconds
+from python_measure import LeftOut, check, identity
+from python_measure import time_of as time_of_checked
 
 _work = ctypes.CDLL(os.path.join(os.path.dirname(os.path.abspath(__file__)), "libbenchmark_work.so"))
 _work.benchmark_spin.restype = ctypes.c_uint64
 _work.benchmark_spin.argtypes = [ctypes.c_uint64]
 
 
-class LeftOut(Exception):
-    pass
-
-
 def spin(rounds, plus=0):
     return _work.benchmark_spin(rounds) + plus
-
-
-def identity(i):
-    return i
 
 
 def trivial(i):
@@ -39,22 +32,8 @@ def wait(i):
     return i
 
 
-def check(right):
-    if not right:
-        raise AssertionError("wrong answer")
-
-
 def time_of(run, expected):
-    """Seconds that `run` takes, warmed up by one run."""
-    check(run() == expected)
-    total, runs = 0.0, 0
-    while total < ENOUGH:
-        begin = time.perf_counter()
-        result = run()
-        total += time.perf_counter() - begin
-        runs += 1
-        check(result == expected)
-    return total / runs
+    return time_of_checked(run, lambda result: result == expected)
 
 
 def task_overhead(parallel, variant, spins):

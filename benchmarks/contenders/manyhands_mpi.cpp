@@ -32,9 +32,13 @@ int main(int argc, char** argv) {
   constexpr benchmark::question questions[] = {
       {"cluster/batch_1", benchmark::cluster_batches<many_hands, 20'000, 1>},
       {"cluster/batch_256", benchmark::cluster_batches<many_hands, 500'000, 256>},
+      {"cluster/batch_auto", benchmark::cluster_batches<many_hands, 500'000, 0>},
       {"cluster/one_task", benchmark::cluster_one_task<many_hands>},
       {"cluster/1_MiB_kept", benchmark::cluster_large_kept<many_hands>},
       {"cluster/1_MiB_streamed", benchmark::cluster_large_streamed<many_hands>},
+      {"hosts/batch_1", benchmark::cluster_batches<many_hands, 20'000, 1>},
+      {"hosts/batch_256", benchmark::cluster_batches<many_hands, 500'000, 256>},
+      {"hosts/1_MiB_streamed", benchmark::cluster_large_streamed<many_hands>},
   };
   return benchmark::dispatch(questions, argc, argv);
 }

@@ -8,23 +8,8 @@ import concurrent.futures
 import multiprocessing
 import os
 import sys
-import time
 
-ENOUGH = 0.05  # seconds
-MIB = 2**20
-
-
-class LeftOut(Exception):
-    pass
-
-
-def check(right):
-    if not right:
-        raise AssertionError("wrong answer")
-
-
-def identity(i):
-    return i
+from python_measure import MIB, LeftOut, identity, time_of
 
 
 def trivial(i):
@@ -97,19 +82,6 @@ POOLS = {
     "process_pool_executor": (Executor, 10_000, "its pool is broken then"),
     "multiprocessing_pool": (Pool, 1_000_000, "its call never ends then"),
 }
-
-
-def time_of(run, is_right):
-    """Seconds that `run` takes, warmed up by one run."""
-    check(is_right(run()))
-    total, runs = 0.0, 0
-    while total < ENOUGH:
-        begin = time.perf_counter()
-        result = run()
-        total += time.perf_counter() - begin
-        runs += 1
-        check(is_right(result))
-    return total / runs
 
 
 def answer(question, workers, pool, most_tasks, after_kill):
