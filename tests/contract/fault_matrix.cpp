@@ -58,6 +58,9 @@ Parallel on_processes(int n_jobs = 2, manyhands::batch_size batch = manyhands::a
   return Parallel({.n_jobs = n_jobs, .backend = "processes", .batch_size = batch});
 }
 
+/// A worker that has nothing to do stays where a task may have to be begun again, and else leaves.
+Parallel on_processes_that_stay() { return Parallel({.n_jobs = 2, .backend = "processes", .batch_size = 1, .retries = 1}); }
+
 struct ending {
   int signal = 0;
   int exit_code = -1;
@@ -300,14 +303,14 @@ TEST_CASE("a worker that is killed while it is idle costs nothing") {
     was_idle = true;
     pids[0] = 0;
   });
-  const auto results = on_processes(2, 1).outcomes(numbers(2) | delayed([&](int i) {
-                                                     const auto index = static_cast<std::size_t>(i);
-                                                     // Not both in one worker: it would be killed for the task that waits.
-                                                     if (i == 1) wait_until([&] { return pids[0] != 0; });
-                                                     pids[index] = ::getpid();
-                                                     if (i == 0) wait_until([&] { return pids[0] == 0; });
-                                                     return i + 7;
-                                                   }));
+  const auto results = on_processes_that_stay().outcomes(numbers(2) | delayed([&](int i) {
+                                                           const auto index = static_cast<std::size_t>(i);
+                                                           // Not both in one worker: it would be killed for the task that waits.
+                                                           if (i == 1) wait_until([&] { return pids[0] != 0; });
+                                                           pids[index] = ::getpid();
+                                                           if (i == 0) wait_until([&] { return pids[0] == 0; });
+                                                           return i + 7;
+                                                         }));
   killer.join();
   CHECK(was_idle);
   CHECK(results.at(0).value_or(-1) == 7);
@@ -362,12 +365,12 @@ TEST_CASE("a worker that is stopped while it is idle does not keep the call from
     wait_until([&] { return state_of(pids[1]) == 'T'; });
     pids[0] = 0;
   });
-  CHECK(on_processes(2, 1)(numbers(2) | delayed([&](int i) {
-                             if (i == 1) wait_until([&] { return pids[0] != 0; });
-                             pids[static_cast<std::size_t>(i)] = ::getpid();
-                             if (i == 0) wait_until([&] { return pids[0] == 0; });
-                             return i;
-                           })) == numbers(2));
+  CHECK(on_processes_that_stay()(numbers(2) | delayed([&](int i) {
+                                   if (i == 1) wait_until([&] { return pids[0] != 0; });
+                                   pids[static_cast<std::size_t>(i)] = ::getpid();
+                                   if (i == 0) wait_until([&] { return pids[0] == 0; });
+                                   return i;
+                                 })) == numbers(2));
   other.join();
 }
 
@@ -636,24 +639,24 @@ TEST_CASE("whatever its workers do, none lives on when the caller is killed") {
       if (what == "is idle" || what[0] == 'w') wait_until([&] { return state_of(worker[0]) == 'S'; });
       ::kill(self, SIGKILL);
     }).detach();
-    on_processes(2, 1)(numbers(2) | delayed([&](int i) {
-                         if (i == 1) worker[0] = ::getpid();
-                         ++begun[0];
-                         if (i == 0 || what == "sleeps") {
-                           for (;;) ::pause();
-                         }
-                         if (what == "ignores signals") {
-                           sigset_t all;
-                           ::sigfillset(&all);
-                           ::sigprocmask(SIG_BLOCK, &all, nullptr);
-                           for (;;) ::pause();
-                         }
-                         if (what == "is stopped") ::raise(SIGSTOP);
-                         if (what == "computes") {
-                           for (;;) begun[0].load();
-                         }
-                         return std::string(what[0] == 'w' ? std::size_t{64} << 20 : 1, 'x');
-                       }));
+    on_processes_that_stay()(numbers(2) | delayed([&](int i) {
+                               if (i == 1) worker[0] = ::getpid();
+                               ++begun[0];
+                               if (i == 0 || what == "sleeps") {
+                                 for (;;) ::pause();
+                               }
+                               if (what == "ignores signals") {
+                                 sigset_t all;
+                                 ::sigfillset(&all);
+                                 ::sigprocmask(SIG_BLOCK, &all, nullptr);
+                                 for (;;) ::pause();
+                               }
+                               if (what == "is stopped") ::raise(SIGSTOP);
+                               if (what == "computes") {
+                                 for (;;) begun[0].load();
+                               }
+                               return std::string(what[0] == 'w' ? std::size_t{64} << 20 : 1, 'x');
+                             }));
     return true;
   });
   CHECK(end.signal == SIGKILL);

@@ -1,10 +1,13 @@
 #include <manyhands/detail/forked_call.hpp>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -108,6 +111,20 @@ TEST_CASE("a call goes on with the workers that could be started") {
   run(work, 5);
   CHECK(work.succeeded() == 50);
   for (const auto& worker : work.results) CHECK(*worker < 2);
+}
+
+TEST_CASE("a worker for which there is nothing more leaves at once, and nobody misses it") {
+  const manyhands_test::leak_check leaks;
+  const shared_array<std::atomic<int>> first(1);
+  const auto is_gone = [](int process) { return process != 0 && ::kill(process, 0) != 0; };
+  vector_jobs<int> work(tasks_of<int>(2, [&](std::size_t index) -> int {
+    if (index == 0) return (first[0] = ::getpid()), 1;
+    for (int round = 0; round < 10'000 && !is_gone(first[0]); ++round) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return is_gone(first[0]) ? 1 : 0;
+  }));
+  run(work);
+  CHECK(work.succeeded() == 2);
+  CHECK(work.results[1] == 1);
 }
 
 TEST_CASE("a call that loses its last worker and gets no other is given up") {
@@ -358,4 +375,46 @@ TEST_CASE("the signal mask of the caller is as it was") {
   run(work);
   ::pthread_sigmask(SIG_SETMASK, nullptr, &after);
   for (int signal = 1; signal < SIGRTMIN; ++signal) CHECK(::sigismember(&before, signal) == ::sigismember(&after, signal));
+}
+
+TEST_CASE("where memory runs out a worker goes before its program, if it has lived for a moment") {
+  const manyhands_test::leak_check leaks;
+  vector_jobs<int> work(tasks_of<int>(3, [](std::size_t) {
+    int score = 0;
+    for (int round = 0; round < 10'000 && score < 500; ++round) {
+      std::ifstream("/proc/self/oom_score_adj") >> score;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return score;
+  }));
+  run(work);
+  for (const auto& score : work.results) CHECK(*score >= 500);
+}
+
+TEST_CASE("a worker that replaces another runs no handler that its program has got meanwhile") {
+  const manyhands_test::leak_check leaks;
+  CHECK(manyhands_test::holds_in_subprocess([] {
+    const shared_array<std::atomic<int>> stage(1);
+    const auto wait_for = [&](int wanted) {
+      for (int round = 0; round < 10'000 && stage[0] < wanted; ++round) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    };
+    vector_jobs<int> work(tasks_of<int>(2, [&](std::size_t index) -> int {
+      if (index == 0) {
+        stage[0] = 1;
+        wait_for(2);
+        ::_exit(3);
+      }
+      struct sigaction action {};
+      ::sigaction(SIGUSR1, nullptr, &action);
+      return action.sa_handler == SIG_DFL ? 1 : 0;
+    }));
+    std::thread other([&] {
+      wait_for(1);
+      std::signal(SIGUSR1, [](int) {});
+      stage[0] = 2;
+    });
+    run(work, 1);
+    other.join();
+    return work.errors[0] != nullptr && work.results[1] == 1;
+  }));
 }

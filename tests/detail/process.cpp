@@ -1,10 +1,14 @@
 #include <manyhands/detail/process.hpp>
 
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
+#include <string>
 #include <utility>
 
 #include <support/catch.hpp>
@@ -184,4 +188,21 @@ TEST_CASE("signals do not disturb the collecting of a child") {
     });
     return noisy.collect() == exit_status{0, 4};
   }));
+}
+
+TEST_CASE("where memory runs out a child can be made to go before its parent") {
+  const manyhands_test::leak_check leaks;
+  const auto score_of = [](pid_t pid) {
+    int score = -2000;
+    std::ifstream("/proc/" + std::to_string(pid) + "/oom_score_adj") >> score;
+    return score;
+  };
+  const int own = score_of(::getpid());
+  child_process child = child_process::fork([](const sigset_t&) noexcept { ::pause(); });
+  child.goes_first();
+  CHECK(score_of(child.pid()) == std::max(own, 500));
+  CHECK(score_of(::getpid()) == own);
+  child.kill();
+  child.collect();
+  child.goes_first();  // is gone
 }

@@ -189,6 +189,52 @@ TEST_CASE("no worker is replaced that is not needed") {
   CHECK(call.supervisor.is_finished());
 }
 
+TEST_CASE("workers are let go as soon as nothing more can come for them, where that is wanted") {
+  const bool is_wanted = GENERATE(false, true);
+  fake_call call(2, 1, 5);
+  if (is_wanted) call.supervisor.let_go_early();
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  CHECK(call.begin(0) == 0);
+  CHECK(call.begin(1) == 1);
+  call.finish(1);
+  CHECK(call.begin(1) == 3);
+  CHECK(count(call.settle_down(), kind::let_go) == 0);  // worker 0 has a task to spare
+  call.finish(1);
+  CHECK(call.begin(1) == 4);
+  CHECK(count(call.settle_down(), kind::let_go) == 0);
+  call.finish(0);
+  CHECK(call.begin(0) == 2);
+  CHECK(count(call.settle_down(), kind::let_go) == (is_wanted ? 2 : 0));
+  call.finish(1);
+  CHECK_FALSE(call.begin(1).has_value());
+  CHECK(call.at(1).runs == !is_wanted);
+  if (is_wanted) CHECK(call.settle_down().empty());
+  CHECK_FALSE(call.supervisor.is_finished());
+  call.finish(0);
+  CHECK(call.supervisor.is_finished());
+  CHECK(all_once(call.settled));
+}
+
+TEST_CASE("no worker is let go while a task may have to be begun again") {
+  fake_call call(2, 1, 2, 1);
+  call.supervisor.let_go_early();
+  CHECK(count(call.settle_down(), kind::let_go) == 0);
+}
+
+TEST_CASE("the task of a worker that was let go and died before it began is run by a new one") {
+  fake_call call(2, 1, 2);
+  call.supervisor.let_go_early();
+  CHECK(count(call.settle_down(), kind::let_go) == 2);
+  CHECK_FALSE(call.kill(0).has_value());
+  CHECK(count(call.settle_down(), kind::start) == 1);
+  CHECK(call.at(0).runs);
+  run_to_the_end(call);
+  CHECK(all_once(call.settled));
+  CHECK(all_once(call.runs));
+}
+
 TEST_CASE("eight deaths outside of any task break the pool") {
   fake_call call(2, automatic, 1000);
   for (int death = 1; death <= 8; ++death) {
@@ -335,6 +381,7 @@ TEST_CASE("whatever happens to workers, every task that is wanted is settled onc
   const int workers = 1 + static_cast<int>(random() % 5);
   fake_call call(workers, chance(2) ? manyhands::batch_size(automatic) : manyhands::batch_size(1 + random() % 9), tasks);
   const bool stops = chance(3);
+  if (chance(2)) call.supervisor.let_go_early();
 
   for (int step = 0; !call.supervisor.is_finished() && !call.supervisor.is_broken(); ++step) {
     REQUIRE(step < 200'000);

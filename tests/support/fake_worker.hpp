@@ -24,6 +24,7 @@ struct fake_worker {
 
   bool runs = false;
   bool is_ready = false;
+  bool is_leaving = false;
   std::optional<std::size_t> running = {};
   int attempt = 0;
   std::deque<range> ranges = {};
@@ -77,6 +78,9 @@ class fake_call {
           who.runs = false;
           static_cast<void>(supervisor.died(wanted->worker, {manyhands::detail::last_sign::kind::ended, 0}));
           break;
+        case kind::let_go:
+          who.is_leaving = true;
+          break;
         case kind::cut_short:
           if (who.running && *who.running >= limit) {
             supervisor.doomed(wanted->worker);
@@ -107,6 +111,10 @@ class fake_call {
       who.ranges.pop_front();
       if (!supervisor.range_finished(number, std::chrono::microseconds(10)))
         throw std::runtime_error("a range was finished that could not be");
+    }
+    if (who.is_leaving) {
+      who.runs = false;
+      static_cast<void>(supervisor.died(number, {manyhands::detail::last_sign::kind::ended, 0}));
     }
     return std::nullopt;
   }

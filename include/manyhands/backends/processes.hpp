@@ -22,9 +22,12 @@ namespace manyhands {
 /// when a call begins: its own handler of forks would wait for ever. It, OpenMP and TBB may have been used before.
 ///
 /// Forking takes about 0.1 ms, and 14 ms for every gigabyte that the program has touched; a twentieth of that where the memory is in huge
-/// pages (`madvise(MADV_HUGEPAGE)`), next to nothing where it is shared or kept from workers (`madvise(MADV_DONTFORK)`). A program that is
-/// linked with `-Wl,-z,now`, as some systems do by themselves, has its workers begin about 0.05 ms sooner: else each of them looks up the
-/// library functions that its program has not called yet.
+/// pages (`madvise(MADV_HUGEPAGE)`), next to nothing where it is shared or kept from workers (`madvise(MADV_DONTFORK)`). Each worker looks
+/// up the library functions that its tasks call and its program has not called yet, which takes about 0.05 ms: a program that is linked
+/// with
+/// `-Wl,-z,now`, as some systems do by themselves, has none of that.
+///
+/// A worker ends as soon as there is nothing more for it to do; with `retries` or an `initializer` all of them stay until the call ends.
 template <class>
 class basic_processes_backend : public backend {
  public:

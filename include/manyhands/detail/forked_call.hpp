@@ -39,6 +39,8 @@ class basic_forked_call {
   basic_forked_call(jobs& work, const plan& how, std::size_t result_size, std::vector<int> seats = {})
       : basic_forked_call(work, how, std::min(static_cast<std::size_t>(how.workers), work.known()), nullptr, result_size) {
     polled_.resize(links_.size() + 1);
+    // Not where others have use for their seats, nor where an initializer may take long: then one that is ready runs another's task.
+    if (seats.empty() && !work.facts().initializer) supervisor_.let_go_early();
     seats_ = std::move(seats);
     forks_.emplace(work.facts());
   }
@@ -72,6 +74,7 @@ class basic_forked_call {
   bool step() {
     supervisor_.looked_around();
     for (std::size_t number = 0; number < links_.size(); ++number) hear(number);
+    for (worker_link& link : links_) link.offer_where_memory_runs_out();
     heed_limit();
     while (const std::optional<action> wanted = supervisor_.next()) {
       perform(*wanted);
@@ -139,7 +142,7 @@ class basic_forked_call {
       const std::size_t task = link.board().running();
       // A wanted task that seems to run has left its result, and is about to say so.
       if (link.board().is_ready() && !link.is_corrupt && !link.is_late && (task == no_index || task < limit)) {
-        link.board().dismiss();
+        link.let_go();
       } else {
         link.kill();
       }
@@ -273,7 +276,7 @@ class basic_forked_call {
   void bury(std::size_t number, exit_status status) {
     worker_link& link = links_[number];
     last_sign sign;
-    if (link.was_ended) {
+    if (link.was_ended || (link.has_left(status) && supervisor_.expected(static_cast<int>(number)).empty())) {
       sign.what = last_sign::kind::ended;
     } else if (link.is_corrupt) {
       intake_.take_places(static_cast<int>(number));  // they are not in the memory that it has overwritten
@@ -283,7 +286,7 @@ class basic_forked_call {
     }
     last_status_ = status;
     const int seat = seat_of(static_cast<int>(number));
-    if (!ending_) tell(occurrence::kind::lost, seat);
+    if (!ending_ && !(link.was_let_go && sign.what == last_sign::kind::ended)) tell(occurrence::kind::lost, seat);
     if (const std::optional<std::size_t> lost = supervisor_.died(static_cast<int>(number), sign)) {
       const std::size_t index = work_.index_in_call(*lost);
       work_.fail(*lost, sign.what == last_sign::kind::late ? std::make_exception_ptr(task_timeout(index, timeout_))
@@ -320,6 +323,9 @@ class basic_forked_call {
         link.last_moment = clock::now() + patience;
         link.board().dismiss();
         break;
+      case action::kind::let_go:
+        link.let_go();
+        break;
       case action::kind::cut_short:
         if (link.board().running() != no_index && link.board().running() >= work_.limit()) {
           link.was_ended = true;
@@ -340,7 +346,9 @@ class basic_forked_call {
           start_pooled(link, number);
         } else {
           flush_standard_streams();
+          if (link.was_started) forks_->parent.look_at_signals();
           link.start(work_, seat_for(number), forks_->parent, intake_.places(), forks_->bell, links_);
+          if (!seats_.empty()) link.offer_where_memory_runs_out(true);  // of a stream, whose consumer may be away for long
         }
         link.board().limit(limit_);
         supervisor_.started(number, link.tasks_given);
@@ -440,7 +448,9 @@ class basic_forked_call {
     if (supervisor_.should_look_again_soon()) return where_a_task_is_unwanted;
     const bool silent =
         std::any_of(links_.begin(), links_.end(), [](const worker_link& link) { return link.runs() && link.process().fd() < 0; });
-    return std::min(silent ? where_ends_are_silent : longest, until_one_is_late());
+    const bool new_ones =
+        std::any_of(links_.begin(), links_.end(), [](const worker_link& link) { return link.runs() && !link.is_offered; });
+    return std::min({silent ? where_ends_are_silent : longest, new_ones && !ending_ ? worker_link::soon : longest, until_one_is_late()});
   }
   /// How long no worker can be late. Tasks that begin meanwhile have all their time before them.
   [[nodiscard]] milliseconds until_one_is_late() {
@@ -464,7 +474,7 @@ class basic_forked_call {
   struct forks {
     explicit forks(const call_facts& facts) : inner(facts.inner) {}
 
-    const parent_facts parent = {};
+    parent_facts parent = {};
     const shared_inner_limit inner;  // OpenBLAS starts threads in every child that has to lower the number itself
     const doorbell bell = {};
   };

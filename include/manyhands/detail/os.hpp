@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <malloc.h>
 #include <poll.h>
+#include <stdio_ext.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -14,16 +15,36 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <span>
 #include <system_error>
 #include <utility>
 
-// With shared_memory.hpp, process.hpp and worker_process.hpp the only places that call the system: EINTR, CLOEXEC and partial reads end
-// here.
+// With prefault.hpp, shared_memory.hpp, process.hpp and worker_process.hpp the only places that call the system: EINTR, CLOEXEC and partial
+// reads end here.
+
+#if defined(__GLIBC__)
+// What at_quick_exit() calls. It gives the function the code, too, behind the other argument of this.
+extern "C" int __cxa_at_quick_exit(void (*)(void*, int), void*);
+#endif
 
 namespace manyhands::detail {
+
+/// Functions of the C library that a worker calls and its program does not, found when the program is loaded. A usual call finds the
+/// function when it is first made: every worker would do that anew, and the loader's pages, which it has to map for the first of them, take
+/// longer than all else that it does before its first task. `look_up_what_workers_call` is for those that may be called before a fork.
+struct found_at_load {
+  static inline const volatile auto exit = &::_exit;
+  static inline const volatile auto purge = &::__fpurge;
+  static inline const volatile auto set_buffer = &::setvbuf;
+#if defined(__GLIBC__)
+  static inline const volatile auto tune_memory = &::mallopt;
+  static inline const volatile auto on_exit = &::on_exit;
+  static inline const volatile auto on_quick_exit = &::__cxa_at_quick_exit;
+#endif
+};
 
 /// The system calls that a test can make fail.
 enum class os_call : std::uint8_t { doorbell, fork, memory, pidfd_open, pidfd_info };
@@ -136,8 +157,8 @@ inline void keep_freed_memory() noexcept {
   for (const char* const tuned : {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"}) {
     if (std::getenv(tuned) != nullptr) return;
   }
-  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 64 << 20);
+  found_at_load::tune_memory(M_MMAP_THRESHOLD, 32 << 20);
+  found_at_load::tune_memory(M_TRIM_THRESHOLD, 64 << 20);
 #endif
 }
 

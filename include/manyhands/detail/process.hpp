@@ -1,5 +1,6 @@
 #pragma once
 
+#include <fcntl.h>
 #include <linux/ioctl.h>
 #include <sched.h>
 #include <signal.h>
@@ -8,9 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <ctime>
 #include <optional>
 #include <utility>
@@ -108,6 +112,19 @@ class basic_child_process {
     const auto look = [&](idtype_t kind, id_t id) { return ::waitid(kind, id, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0; };
     const bool known = (pidfd_ && look(by_pidfd, static_cast<id_t>(pidfd_.get()))) || (runs() && look(P_PID, static_cast<id_t>(pid_)));
     return known && info.si_code == CLD_STOPPED;
+  }
+
+  /// Where memory runs out the system shall take this process before its parent.
+  void goes_first() const noexcept {
+    std::array<char, 40> path{};
+    std::snprintf(path.data(), path.size(), "/proc/%d/oom_score_adj", static_cast<int>(pid_));
+    const descriptor score(::open(path.data(), O_RDWR | O_CLOEXEC));
+    // Its number is somebody else's once the host program has collected it.
+    if (!score || has_ended()) return;
+    std::array<char, 16> text{};
+    if (::pread(score.get(), text.data(), text.size() - 1, 0) > 0 && std::atoi(text.data()) < 500) {
+      static_cast<void>(!::write(score.get(), "500", 3));
+    }
   }
 
   /// Collects the process if it has ended. Never blocks.

@@ -23,6 +23,7 @@ struct action {
     give,       ///< range `number`, which is `tasks`, to worker `worker`
     take_back,  ///< `wanted` of what worker `worker` has not begun of range `number`, which is `tasks`; answer `took_back`
     retire,     ///< dismiss worker `worker`, which has run enough and has nothing to do
+    let_go,     ///< dismiss worker `worker`, which has got its last tasks and ends when it has run them
     cut_short   ///< end worker `worker` if it runs a task that nobody wants any more; answer `doomed` if so
   };
 
@@ -57,6 +58,9 @@ class basic_supervisor {
         retries_(retries),
         quota_(tasks_per_worker != 0 ? tasks_per_worker : no_index),
         unfetched_(tasks) {}
+
+  /// From now on workers are let go as soon as there is nothing more for them, rather than when the call ends: nobody else needs them.
+  void let_go_early() noexcept { lets_go_ = true; }
 
   // --- events
 
@@ -158,6 +162,7 @@ class basic_supervisor {
     if (const auto feed = feed_those_with(0)) return feed;
     if (const auto start = start_another()) return start;
     if (const auto feed = feed_those_with(1)) return feed;
+    if (const auto leave = let_one_go()) return leave;
     if (const auto rob = take_from_the_busy()) return rob;
     return cut_short_the_unwanted();
   }
@@ -199,7 +204,7 @@ class basic_supervisor {
     absent,    ///< has no process
     starting,  ///< has one, which has not said yet that it can run tasks
     ready,     ///< runs tasks, or waits for them
-    doomed,    ///< was killed or has retired, and is not gone yet
+    doomed,    ///< was killed, has retired or was let go, and is not gone yet
     given_up   ///< could not be started, or was spared
   };
   struct worker {
@@ -271,6 +276,14 @@ class basic_supervisor {
       return action{.what = action::kind::retire, .worker = static_cast<int>(number)};
     }
     return std::nullopt;
+  }
+  /// Where all tasks were handed out, and nobody has one to spare, nor one that may have to be begun again.
+  [[nodiscard]] std::optional<action> let_one_go() {
+    if (!lets_go_ || retries_ != 0 || !is_dry() || any([](const worker& each) { return each.given.unfinished() > 1; })) return std::nullopt;
+    const auto found = std::find_if(workers_.begin(), workers_.end(), is_alive);
+    if (found == workers_.end()) return std::nullopt;
+    found->life = state::doomed;
+    return action{.what = action::kind::let_go, .worker = static_cast<int>(found - workers_.begin())};
   }
   [[nodiscard]] std::optional<action> start_another() {
     if (todo_.empty() && is_dry()) return std::nullopt;
@@ -345,6 +358,7 @@ class basic_supervisor {
   std::size_t fetched_ = 0;        // the tasks below it were fetched
   bool dry_ = false;               // the call had no more tasks to hand out
   bool begun_ = false;
+  bool lets_go_ = false;
   std::size_t limit_ = no_index;
   int deaths_outside_ = 0;
   int deaths_without_progress_ = 0;

@@ -92,11 +92,11 @@ class basic_worker_board {
     }
   }
 
-  /// Whether what the caller has written is still there: after so many posted ranges, with this limit, before `dismiss`. A worker that has
+  /// Whether what the caller has written is still there: so many posted ranges, this limit, and whether it was dismissed. A worker that has
   /// overwritten it may wait for what will never come.
-  [[nodiscard]] bool is_intact(std::uint32_t posted, std::size_t limit) const noexcept {
+  [[nodiscard]] bool is_intact(std::uint32_t posted, std::size_t limit, bool dismissed = false) const noexcept {
     return posted_.load(std::memory_order_relaxed) == posted && limit_.load(std::memory_order_relaxed) == limit &&
-           gate_.load(std::memory_order_relaxed) == 1 && dismissed_.load(std::memory_order_relaxed) == 0;
+           gate_.load(std::memory_order_relaxed) == 1 && dismissed_.load(std::memory_order_relaxed) == (dismissed ? 1U : 0U);
   }
 
   /// Asks to be rung for what the worker says from now on. What it said before can be read when this returns.

@@ -36,6 +36,9 @@ class basic_worker_link {
   /// The ring of results: as large as a second-level cache likes it.
   static constexpr std::size_t ring_size = std::size_t{1} << 20;
 
+  /// So long a worker lives before it is offered to the system.
+  static constexpr std::chrono::milliseconds soon{1};
+
   /// The ring of tasks, for a worker that does not inherit them. They are packed when there is room.
   static constexpr std::size_t task_ring_size = std::size_t{1} << 18;
 
@@ -45,6 +48,7 @@ class basic_worker_link {
              std::span<basic_worker_link> siblings) {
     const std::span<std::byte> ring = renew_memory(0);
     const open_memory open(memory_, places.memory());
+    started_at_ = std::chrono::steady_clock::now();
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
       for (basic_worker_link& sibling : siblings) sibling.process_.disown();
       become_worker(parent, mask);
@@ -68,6 +72,7 @@ class basic_worker_link {
     tasks_given = 0;
     const shared_memory none;
     const open_memory open(memory_, none);
+    started_at_ = std::chrono::steady_clock::now();
     process_ = child_process::fork([&](const sigset_t&) noexcept {
       become_worker(parent, mask);
       memory_.close_to_children();
@@ -161,6 +166,19 @@ class basic_worker_link {
     if (signal == 0 || crash_->signal() != signal) return {};
     return {crash_->address(), frame_names(crash_->frames())};
   }
+  /// Has the system take this worker before the program, where memory runs out, once it lives for so long that it can have used much: what
+  /// that takes is much for a short call. To be called now and then, or with `now` at once.
+  void offer_where_memory_runs_out(bool now = false) noexcept {
+    if (is_offered || !runs() || (!now && std::chrono::steady_clock::now() - started_at_ < soon)) return;
+    is_offered = true;
+    process_.goes_first();
+  }
+  /// Has the worker leave when it has run what it was given.
+  void let_go() noexcept {
+    if (!std::exchange(was_let_go, true)) board_->dismiss();
+  }
+  /// Whether it has done that, as far as one can tell from how it ended.
+  [[nodiscard]] bool has_left(const exit_status& end) const noexcept { return was_let_go && end.signal == 0 && end.code <= 0; }
   /// Kills the worker, which is collected later.
   void kill() noexcept { process_.kill(); }
   /// Asks the worker to end, and lets it do nothing more after the attempt that it began then. False where it is through with that.
@@ -177,7 +195,7 @@ class basic_worker_link {
 
   /// Whether the worker has left alone what only its caller writes. `limit` is the last one that it was told.
   [[nodiscard]] bool is_intact(std::size_t limit) const noexcept {
-    return board_->is_intact(posted, limit) && frames_.is_intact() && (bell_ == nullptr || parcels_.is_intact());
+    return board_->is_intact(posted, limit, was_let_go) && frames_.is_intact() && (bell_ == nullptr || parcels_.is_intact());
   }
 
   /// How long the worker has neither left nor begun anything. The next result that it owes is that of task `next`; its attempt began at
@@ -200,6 +218,8 @@ class basic_worker_link {
   std::uint32_t finished = 0;  // ranges that the worker is through with
   bool is_ready = false;
   bool is_corrupt = false;  // it was killed because it had overwritten what it shares
+  bool is_offered = false;  // to the system, where memory runs out
+  bool was_let_go = false;  // it leaves by itself when it has run what it was given
   bool was_ended = false;   // it was killed because nobody wants its task, or dismissed because it has run enough
   bool is_late = false;     // it was condemned because its task took too long
   std::chrono::steady_clock::time_point last_moment = std::chrono::steady_clock::time_point::max();  // then it is killed
@@ -234,7 +254,7 @@ class basic_worker_link {
     const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
     frames_ = frame_reader(shared_->positions, ring);
     posted = finished = 0;
-    is_ready = is_corrupt = was_ended = is_late = is_stuck = false;
+    is_ready = is_corrupt = is_offered = was_let_go = was_ended = is_late = is_stuck = false;
     last_seen_ = {};
     last_moment = std::chrono::steady_clock::time_point::max();
     return ring;
@@ -299,6 +319,7 @@ class basic_worker_link {
   const crash_record* crash_ = nullptr;
   frame_reader frames_;
   child_process process_;  // after memory_: it ends before that goes
+  std::chrono::steady_clock::time_point started_at_;
   sign_of_life last_seen_;
   std::chrono::steady_clock::time_point seen_at_;
   // Of a worker that lives on.

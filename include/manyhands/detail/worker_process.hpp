@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio_ext.h>
 #include <sys/prctl.h>
@@ -10,12 +11,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <new>
 #include <streambuf>
 #if defined(__GLIBCXX__)
 #include <ext/stdio_sync_filebuf.h>
@@ -50,7 +53,12 @@ void flush_stream(std::basic_ostream<Char>& stream, streams which) {
   if (buffer == nullptr) return;
   bool own = dynamic_cast<const std::basic_filebuf<Char>*>(buffer) != nullptr;
 #if defined(__GLIBCXX__)
-  own = own || dynamic_cast<const __gnu_cxx::stdio_sync_filebuf<Char>*>(buffer) != nullptr;
+  if (const auto* const synced = dynamic_cast<const __gnu_cxx::stdio_sync_filebuf<Char>*>(buffer)) {
+    // What goes straight to C's streams is written out with those.
+    std::FILE* const file = const_cast<__gnu_cxx::stdio_sync_filebuf<Char>*>(synced)->file();
+    if (file == stdout || file == stderr) return;
+    own = true;
+  }
 #endif
   if (own == (which == streams::own)) stream.flush();
 }
@@ -89,7 +97,7 @@ void keep_lines_whole() noexcept {
   static std::array<char, std::size_t{1} << 16U> buffer;
   if (::ftrylockfile(stdout) != 0) return;
   const bool is_unbuffered = ::__fbufsize(stdout) == 1;
-  if (!is_unbuffered) static_cast<void>(std::setvbuf(stdout, buffer.data(), _IOLBF, buffer.size()));
+  if (!is_unbuffered) static_cast<void>(found_at_load::set_buffer(stdout, buffer.data(), _IOLBF, buffer.size()));
   ::funlockfile(stdout);
 }
 
@@ -114,8 +122,47 @@ void keep_lines_whole() noexcept {
   return found;
 }
 
+/// Calls what a worker calls and its program may not have called yet, in ways that do nothing: what is found before a fork need not be
+/// found by every worker anew. For the others there is `found_at_load`.
+template <class = void>
+void look_up_what_workers_call() {
+  const int error = errno;
+  const auto ignore = [](const auto&... results) { (static_cast<void>(results), ...); };
+  ignore(::prctl(PR_GET_DUMPABLE), ::getppid(), ::dup2(-1, -1), ::close(-1), ::pread(-1, nullptr, 0, 0), ::write(-1, nullptr, 0));
+  ignore(::__fpending(stdout), ::__fbufsize(stdout), ::signal(NSIG, SIG_DFL), std::getenv("MALLOC_TOP_PAD_"));
+  stack_t stack{};
+  sigset_t signals;
+  ignore(::sigaltstack(nullptr, &stack), ::sigemptyset(&signals), ::sigdelset(&signals, SIGTERM));
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  ignore(::pthread_mutex_lock(&mutex), ::pthread_mutex_unlock(&mutex));
+  ::operator delete[](::operator new[](1));
+  const descriptor nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  std::ios narrow(nullptr);
+  std::wios wide(nullptr);
+  narrow.rdbuf(nullptr);
+  wide.rdbuf(nullptr);
+  errno = error;
+}
+
+/// The signals that a worker is to take as a program does that knows nothing of them, but for `kept`.
+[[nodiscard]] inline sigset_t handled_signals(const sigset_t& kept) noexcept {
+  sigset_t found;
+  ::sigemptyset(&found);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) != 0 || ::sigismember(&kept, signal) == 1) continue;
+    const bool ignored = (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
+    const bool handled = (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
+    if (handled || (ignored && signal == SIGCHLD)) ::sigaddset(&found, signal);
+  }
+  return found;
+}
+
 /// What a worker needs to know of its parent. Made before the fork: looking symbols up after it might wait for a lock forever.
 struct parent_facts {
+  /// To be called again before a later fork: the program may have got other handlers.
+  void look_at_signals() noexcept { handled = handled_signals(kept); }
+
   /// Gives nothing.
   template <class Char>
   struct empty_buffer : std::basic_streambuf<Char> {};
@@ -126,8 +173,14 @@ struct parent_facts {
   mutable empty_buffer<wchar_t> no_wide_input = {};
   /// Their handlers stay.
   sigset_t kept = signals_of_sanitizer();
+  /// Those of the others do not.
+  sigset_t handled = handled_signals(kept);
   /// A worker's crash can be told.
   bool crash_handler_is_warm = (crash_handler::warm_up(), true);
+  bool functions_are_known = [] {
+    static const bool once = (look_up_what_workers_call(), true);
+    return once;
+  }();
   /// The calling thread leaves no threads of libgomp behind.
   bool openmp_rests = (inner_pools::refresh(), inner_pools::rest());
 };
@@ -140,11 +193,7 @@ void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
   if (now != parent.pid && now != 0) ::_exit(0);  // it died before the line above; 0 is a parent in another pid namespace
 
   for (int signal = 1; signal < NSIG; ++signal) {
-    struct sigaction action {};
-    if (::sigaction(signal, nullptr, &action) != 0 || ::sigismember(&parent.kept, signal) == 1) continue;
-    const bool ignored = (action.sa_flags & SA_SIGINFO) == 0 && action.sa_handler == SIG_IGN;
-    const bool handled = (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
-    if (handled || (ignored && signal == SIGCHLD)) ::signal(signal, SIG_DFL);
+    if (::sigismember(&parent.handled, signal) == 1) ::signal(signal, SIG_DFL);
   }
   // Ctrl-C is for the program; when it ends, so do we. Not ignored, which programs that a task starts would do, too.
   struct sigaction interrupted {};
@@ -159,9 +208,7 @@ void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
   for (const int signal : {SIGTERM, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP}) ::sigdelset(&own, signal);
 
   // Not only its descriptor: what the program had read ahead is the program's. And what it had not written yet it will write itself.
-  ::__fpurge(stdin);
-  ::__fpurge(stdout);
-  ::__fpurge(stderr);
+  for (std::FILE* const stream : {stdin, stdout, stderr}) found_at_load::purge(stream);
   keep_lines_whole();
   const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (nothing > 0) {
@@ -173,13 +220,6 @@ void become_worker(const parent_facts& parent, const sigset_t& mask) noexcept {
     std::cin.rdbuf(&parent.no_input);
     std::wcin.rdbuf(&parent.no_wide_input);
   } catch (...) {  // the user may have asked for exceptions
-  }
-
-  // Where memory runs out the system shall take a worker, which costs a task, and not the program.
-  const descriptor score(::open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC));
-  std::array<char, 16> text{};
-  if (score && ::pread(score.get(), text.data(), text.size() - 1, 0) > 0 && std::atoi(text.data()) < 500) {
-    static_cast<void>(!::write(score.get(), "500", 3));
   }
 
   inner_pools::become_worker(parent.openmp_rests);
@@ -208,7 +248,8 @@ inline void limit_memory(std::size_t bytes) noexcept {
   flush_standard_streams();
   if (__gcov_dump != nullptr) __gcov_dump();
   if (__llvm_profile_write_file != nullptr) __llvm_profile_write_file();
-  ::_exit(code);
+  found_at_load::exit(code);
+  std::abort();  // for the compiler, which does not see that it has ended
 }
 
 /// Makes `exit()` and `quick_exit()` in this process, by whatever thread, end it as `end_worker` does. Calls `tell(data, code)` first, in
@@ -221,11 +262,9 @@ class exit_guard {
   exit_guard(const process_mark& mark, listener tell, void* data) noexcept : mark_(mark), tell_(tell), data_(data) {
 #if defined(__GLIBC__)
     // Runs before whatever the program registered, and unlike an atexit() handler it learns the code.
-    ::on_exit([](int code, void* self) { static_cast<exit_guard*>(self)->leave(code); }, this);
+    found_at_load::on_exit([](int code, void* self) { static_cast<exit_guard*>(self)->leave(code); }, this);
     own = this;
-    // It gives these the code, too, behind an argument that is null; their type does not say so.
-    void (*const quickly)(void*, int) = [](void*, int code) { own->leave(code); };
-    std::at_quick_exit(reinterpret_cast<void (*)()>(quickly));
+    found_at_load::on_quick_exit([](void*, int code) { own->leave(code); }, nullptr);
 #endif
   }
   exit_guard(const exit_guard&) = delete;
