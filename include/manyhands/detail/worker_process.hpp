@@ -131,10 +131,13 @@ void look_up_what_workers_call() {
   ignore(::prctl(PR_GET_DUMPABLE), ::getppid(), ::dup2(-1, -1), ::close(-1), ::pread(-1, nullptr, 0, 0), ::write(-1, nullptr, 0));
   ignore(::__fpending(stdout), ::__fbufsize(stdout), ::signal(NSIG, SIG_DFL), std::getenv("MALLOC_TOP_PAD_"));
   stack_t stack{};
+  ignore(::sigaltstack(nullptr, &stack));
   sigset_t signals;
-  ignore(::sigaltstack(nullptr, &stack), ::sigemptyset(&signals), ::sigdelset(&signals, SIGTERM));
+  ::sigemptyset(&signals);
+  ::sigdelset(&signals, SIGTERM);
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  ignore(::pthread_mutex_lock(&mutex), ::pthread_mutex_unlock(&mutex));
+  ::pthread_mutex_lock(&mutex);
+  ::pthread_mutex_unlock(&mutex);
   ::operator delete[](::operator new[](1));
   const descriptor nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   std::ios narrow(nullptr);
