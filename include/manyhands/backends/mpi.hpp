@@ -88,6 +88,9 @@ inline const bool mpi_is_included = (why_no_mpi().store(no_mpi_session, std::mem
 /// Rank 0 goes on. All others run tasks in here until the program ends on rank 0, and then end: they never get past it, and what stands
 /// before it runs on every rank. A rank that is alone, in a program started without mpirun, uses threads.
 ///
+/// Every rank keeps up to 64 MiB of the memory that results have left, for the next ones, unless the program has tuned the C library for
+/// itself (`GLIBC_TUNABLES`, `MALLOC_...`), or does it later.
+///
 /// Initialises MPI, and ends it with the program, in whatever way that ends; a program that has initialised it itself, with
 /// `MPI_THREAD_SERIALIZED` or more, may also call `MPI_Finalize` itself.
 ///

@@ -58,6 +58,7 @@ class basic_mpi_world {
     // The end of the program ends it, in whatever way main is left: destructors of local objects do not see exit().
     static std::unique_ptr<basic_mpi_world, end_of_world> kept;
     kept.reset(new basic_mpi_world(options));
+    if (kept->workers() > 0) keep_freed_memory();
     if (kept->roster_->rank() != 0) kept->serve();
     kept->open();
     the_one.store(kept.get(), std::memory_order_release);
@@ -216,7 +217,6 @@ class basic_mpi_world {
           watch);
       static const exit_guard guard(
           mark_, [](void* self, int code) noexcept { static_cast<const basic_mpi_world*>(self)->exits(code); }, this);
-      keep_freed_memory();
       worker_->serve();
       if (worker_->ranks_were_lost()) end_worker(0);  // MPI_Finalize would wait for those for ever
       worker_.reset();

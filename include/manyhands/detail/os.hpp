@@ -149,9 +149,9 @@ inline void futex_wake(const std::atomic<std::uint32_t>& word) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, 0x7fffffff, nullptr, nullptr, 0);
 }
 
-/// For a process that runs tasks and nothing else: has the memory of a large result that went home wait for the next one. The C library
-/// would give it back to the system each time, and to get it again, page by page, takes longer than to send the result. Up to 64 MiB wait
-/// so. Not where the user has tuned the C library.
+/// For a process that runs tasks, or has others run them, and does little else: has the memory of a large result that went home, or was
+/// used, wait for the next one. The C library would give it back to the system each time, and to get it again, page by page, takes longer
+/// than to send the result. Up to 64 MiB wait so. Not where the user has tuned the C library.
 inline void keep_freed_memory() noexcept {
 #if defined(__GLIBC__)
   for (const char* const tuned : {"GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"}) {
