@@ -52,6 +52,18 @@ TEST_CASE("whole pages get their memory, and no others") {
   for (std::size_t number = 0; number < expected.size(); ++number) CHECK(pages.has_memory(number) == expected[number]);
 }
 
+TEST_CASE("memory that was used before is taken for ready, where only new one is asked for") {
+  const fresh_pages pages(4);
+  const bool known = is_known_to_the_system();
+  prefault(pages.data(), 2 * page, prefaulted::where_new);
+  CHECK(pages.has_memory(0) == known);
+  pages.data()[3 * page] = std::byte{1};
+  prefault(pages.data(), 4 * page, prefaulted::where_new);
+  CHECK_FALSE(pages.has_memory(2));
+  prefault(pages.data(), 4 * page);
+  CHECK(pages.has_memory(2) == known);
+}
+
 TEST_CASE("what was written stays") {
   const fresh_pages pages(4);
   pages.data()[2 * page] = std::byte{7};

@@ -88,7 +88,7 @@ Container load_bits(reader& in) {
         if (bytes.size() >= worth_prefaulting) {
           Container values;
           values.reserve(count);
-          prefault(values.data(), bytes.size());
+          prefault(values.data(), bytes.size(), prefaulted::where_new);
           values.assign(first, first + count);
           return values;
         }
