@@ -23,9 +23,8 @@ namespace manyhands {
 ///
 /// Forking takes about 0.1 ms, and 14 ms for every gigabyte that the program has touched; a twentieth of that where the memory is in huge
 /// pages (`madvise(MADV_HUGEPAGE)`), next to nothing where it is shared or kept from workers (`madvise(MADV_DONTFORK)`). Each worker looks
-/// up the library functions that its tasks call and its program has not called yet, which takes about 0.05 ms: a program that is linked
-/// with
-/// `-Wl,-z,now`, as some systems do by themselves, has none of that.
+/// up the library functions that its tasks call and its program has not called yet, which takes about 0.05 ms, and nothing in a program
+/// that is linked with `-Wl,-z,now`, as some systems do by themselves.
 ///
 /// A worker ends as soon as there is nothing more for it to do; with `retries` or an `initializer` all of them stay until the call ends.
 template <class>

@@ -91,16 +91,6 @@ class value_results {
   static constexpr bool keeps_errors = false;
   static constexpr std::size_t place_size = sizeof(kept);
 
-  /// The same after workers were forked: the memory is new then, or shared with them until it is written.
-  void make_room_late(std::size_t size) {
-    if constexpr (in_place) {
-      values_.reserve(size);
-      if (size * sizeof(kept) >= worth_prefaulting) prefault(values_.data(), size * sizeof(kept));
-      values_.resize(size);
-    } else {
-      values_.grow(size);
-    }
-  }
   void make_room(std::size_t size) {
     if constexpr (in_place) {
       if (values_.empty()) {
@@ -108,6 +98,16 @@ class value_results {
       } else {
         values_.resize(size);
       }
+    } else {
+      values_.grow(size);
+    }
+  }
+  /// The same after workers were forked: the memory is new then, or shared with them until it is written.
+  void make_room_late(std::size_t size) {
+    if constexpr (in_place) {
+      values_.reserve(size);
+      if (size * sizeof(kept) >= worth_prefaulting) prefault(values_.data(), size * sizeof(kept));
+      values_.resize(size);
     } else {
       values_.grow(size);
     }
