@@ -220,6 +220,51 @@ TEST_CASE("a batch that may be taken apart runs like any other, and stops at a f
   CHECK(thrown(all.work) == "6");
 }
 
+TEST_CASE("tasks that take next to nothing, which are run several at a time, are tasks like any other") {
+  struct note {
+    std::vector<std::size_t>* seen;  // what each task took for its index
+    std::size_t index;
+    std::size_t fails;
+
+    std::size_t operator()() const {
+      (*seen)[index] += 1 + manyhands::this_task::index();
+      if (index == fails) throw std::out_of_range(std::to_string(index));
+      return index;
+    }
+  };
+  constexpr std::size_t size = 100'000;
+  std::vector<std::size_t> seen(size);
+  std::vector<note> some;
+  for (std::size_t i = 0; i < size; ++i) some.push_back({&seen, i, 77'777});
+
+  const bool in_parts = GENERATE(false, true);
+  const auto run = [&](auto& all, std::size_t first, std::size_t last) {
+    if (!in_parts) return all.work.run({first, last});
+    manyhands::detail::splittable_range batch;
+    batch.open(first, last, {});
+    all.work.run_splittable(batch);
+  };
+  const auto ran = [&](std::size_t index) { return seen[index] == index + 1; };
+
+  SECTION("after a failure none is run") {
+    call all(some);
+    run(all, 3, 50'000);
+    run(all, 50'000, size);
+    CHECK(thrown(all.work) == "77777");
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < size; ++i) wrong += ran(i) != (i >= 3 && i <= 77'777);
+    CHECK(wrong == 0);
+  }
+  SECTION("where outcomes are wanted the others are") {
+    outcome_call<std::vector<note>> all(some);
+    run(all, 0, size);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < size; ++i) wrong += !ran(i);
+    CHECK(wrong == 0);
+    CHECK_FALSE(all.take()[77'777].has_value());
+  }
+}
+
 TEST_CASE("a task that nobody could run counts as failed with that error") {
   tasks<int> some = numbers(5);
   call all(some);

@@ -93,27 +93,12 @@ class slot_jobs final : public jobs {
   }
 
   void run(index_range tasks) noexcept override {
-    std::size_t index = tasks.first;
-    if (is_watched_) {
-      tell_dispatched(tasks.first, tasks.last);
-      for (; index != tasks.last && index < limit(); ++index) run_watched(index);
-    } else {
-      for (; index != tasks.last && index < limit(); ++index) run_one(index);
-    }
+    own_range own(tasks);
+    run_range(own, next_trial);
   }
   MANYHANDS_EACH_CALL void run_splittable(splittable_range& tasks) noexcept override {
-    std::size_t index = tasks.at();
-    if (is_watched_) {
-      tell_dispatched(index, index + tasks.left());
-      for (; tasks.claim(index) && index < limit(); ++index) run_watched(index);
-      return;
-    }
     // Where earlier calls have shown it, a look is enough.
-    std::size_t trial = remembered_.expected(1) < static_cast<double>(next_to_nothing.count()) ? next_trial : first_trial;
-    while (run_singly(tasks, index, trial)) {
-      run_in_strips(tasks, index);
-      trial = next_trial;
-    }
+    run_range(tasks, remembered_.expected(1) < static_cast<double>(next_to_nothing.count()) ? next_trial : first_trial);
   }
   void fail(std::size_t index, std::exception_ptr cause) noexcept override {
     if (facts().observed != nullptr) {
@@ -302,12 +287,44 @@ class slot_jobs final : public jobs {
   static constexpr std::size_t stretch = 128 * strip;
   static constexpr std::chrono::nanoseconds next_to_nothing = [] {
     if constexpr (has_strips) return Slots::next_to_nothing;
-    return std::chrono::nanoseconds(2);
+    return std::chrono::nanoseconds(5);  // three times what it takes to claim one on a slow processor
   }();
   static constexpr std::chrono::nanoseconds more_than_expected{16};
 
+  /// Tasks that nobody can take, to be run as those of a `splittable_range`.
+  class own_range {
+   public:
+    explicit own_range(index_range tasks) noexcept : at_(tasks.first), last_(tasks.last) {}
+
+    [[nodiscard]] std::size_t at() const noexcept { return at_; }
+    [[nodiscard]] std::size_t left() const noexcept { return last_ - at_; }
+    [[nodiscard]] bool claim(std::size_t index) noexcept { return claim(index, index); }
+    [[nodiscard]] bool claim(std::size_t index, std::size_t last) noexcept {
+      at_ = index;
+      return last < last_;
+    }
+
+   private:
+    std::size_t at_;
+    const std::size_t last_;
+  };
+
+  template <class Range>
+  void run_range(Range& tasks, std::size_t trial) noexcept {
+    std::size_t index = tasks.at();
+    if (is_watched_) {
+      tell_dispatched(index, index + tasks.left());
+      for (; tasks.claim(index) && index < limit(); ++index) run_watched(index);
+      return;
+    }
+    while (run_singly(tasks, index, trial)) {
+      run_in_strips(tasks, index);
+      trial = next_trial;
+    }
+  }
   /// Runs tasks from `index` on. True after so many in which they took next to nothing, false when no more are to be run here.
-  bool run_singly(splittable_range& tasks, std::size_t& index, std::size_t trial) noexcept {
+  template <class Range>
+  bool run_singly(Range& tasks, std::size_t& index, std::size_t trial) noexcept {
     for (;;) {
       const bool timed = tasks.left() > trial;
       const auto begin = timed ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
@@ -319,7 +336,8 @@ class slot_jobs final : public jobs {
     }
   }
   /// Runs tasks in strips for as long as they take next to nothing, nobody takes of them, and none fails.
-  void run_in_strips(splittable_range& tasks, std::size_t& index) noexcept {
+  template <class Range>
+  void run_in_strips(Range& tasks, std::size_t& index) noexcept {
     for (auto begin = std::chrono::steady_clock::now();;) {
       for (const std::size_t end = index + stretch; index != end;) {
         if (index + strip > limit() || !tasks.claim(index, index + (strip - 1)) || !run_strip(index)) return;
