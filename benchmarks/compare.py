@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Runs the contenders in turn, A B C A B C, and prints medians and ratios.
 
-    compare.py [--build DIR] [--rounds N] [--workers N] [--contenders NAME,...] [--write FILE] [QUESTION...]
+    compare.py [--build DIR] [--rounds N] [--workers N | --scaling N,N,...] [--contenders NAME,...] [--write FILE] [QUESTION...]
 
-A QUESTION is part of a name as `--list` shows it, and so is a contender's NAME: `compare.py --rounds 3 --contenders manyhands,onetbb uneven`. Without a
+A QUESTION is a name as `--list` shows it or part of one, and so is a contender's NAME: `compare.py --rounds 3 --contenders manyhands,onetbb uneven`. Without a
 question all are asked. Each answer is that of a process of its own, checked by it. Needs nothing but Python and what CMakeLists.txt has built.
 """
 import argparse
@@ -173,6 +173,7 @@ COMPILED = [  # compile_time/*/PROGRAM.cpp
 # Taskflow is not in Debian. Its figures, and that of <tbb/tbb.h> beside which they were taken, in seconds on another day: g++ 12 -O2.
 TASKFLOW = {"compile_time/include": 2.11, "compile_time/one_call": 5.1}
 TBB_BESIDE_TASKFLOW = 1.84
+SCALING = "## Scaling"  # the last part of a file of results, which lives on when the rest is written anew
 
 
 class Failure(Exception):
@@ -447,6 +448,25 @@ def summary(results):
     return lines
 
 
+def scaling_table(question, counts, answers):
+    """`answers`: for each number of workers, everybody's. The fastest with most workers comes first."""
+    medians = [{a.contender.label: a.median for a in everybody if a.times} for everybody in answers]
+    labels = [label for label in dict.fromkeys(label for column in medians for label in column)]
+    labels.sort(key=lambda label: [column.get(label, float("inf")) for column in reversed(medians)])
+    rows = []
+    for label in labels:
+        bold = "**" if label.startswith(OURS) else ""
+        rows.append([bold + label + bold, *(number(column[label], question.unit) if label in column else "" for column in medians)])
+    header = [question.unit, *(f"{count} worker{'s' * (count != 1)}" for count in counts)]
+    return [f"### {question.name}, by workers", "", f"{question.text[0].upper()}{question.text[1:]}.", "", *table(header, rows)]
+
+
+def kept_scaling(path):
+    """That part of a file of results, if there is one."""
+    before, found, part = path.read_text(encoding="utf-8").partition(f"\n{SCALING}\n") if path.exists() else ("", "", "")
+    return (before, found + part) if found else (before, "")
+
+
 def machine(options, versions, spins_per_microsecond, begun, results):
     processor = next((line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8") if line.startswith("model name")), platform.machine())
     memory = next((int(line.split()[1]) for line in open("/proc/meminfo", encoding="utf-8") if line.startswith("MemTotal")), 0)
@@ -457,10 +477,11 @@ def machine(options, versions, spins_per_microsecond, begun, results):
     quiet = (f", during which other programs took {statistics.mean(disturbed):.0%} of the processors, and more than {DISTURBED:.0%} beside "
              f"{sum(share > DISTURBED for share in disturbed) / len(disturbed):.0%} of the answers") if disturbed else ""
     hidden = ("compiler", "include", "flags")
+    workers = ", ".join(map(str, options.scaling)) if options.scaling else options.workers
     return [
         f"- {processor}, {len(os.sched_getaffinity(0))} processors, {memory / 2**20:.0f} GiB; {system}, Linux {platform.release()}",
         "- " + ", ".join(f"{name} {version}" for name, version in versions.items() if name not in hidden and version) + f"; compiled with {versions['flags']}",
-        f"- {options.workers} workers, {options.rounds} rounds; 1 µs of work is {spins_per_microsecond} steps",
+        f"- {workers} workers, {options.rounds} rounds; 1 µs of work is {spins_per_microsecond} steps",
         f"- {begun:%Y-%m-%d %H:%M}, {took.total_seconds() / 60:.0f} minutes" + quiet,
         f"- `{command}`",
     ]
@@ -472,19 +493,39 @@ def parse(arguments):
     parser.add_argument("--build", type=pathlib.Path, default=HERE.parent / "build/bench/benchmarks", help="where the contenders were built")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="for all contenders; all processors unless given")
+    parser.add_argument("--scaling", type=lambda text: [int(count) for count in text.split(",")], default=[], metavar="N,N,...",
+                        help="asks with each of these numbers of workers, and writes only the part about scaling")
     parser.add_argument("--contenders", default="", help="parts of their names, with commas between")
     parser.add_argument("--write", type=pathlib.Path, help="the results as Markdown")
     parser.add_argument("--list", action="store_true", help="the names of questions and contenders")
     options = parser.parse_args(arguments)
     options.build = options.build.resolve()
-    if options.rounds < 1 or options.workers < 1:
+    if options.rounds < 1 or min([options.workers, *options.scaling]) < 1:
         parser.error("rounds and workers are positive numbers")
     return parser, options
 
 
+def scale(asked, options, versions, spins_per_microsecond, patience, begun):
+    results, tables = [], []
+    for question in asked:
+        answers = []
+        for options.workers in options.scaling:
+            answers.append(answers_to(question, options, versions, spins_per_microsecond, patience))
+            results.append((question, answers[-1]))
+        lines = scaling_table(question, options.scaling, answers)
+        print("\n".join(lines), end="\n\n", flush=True)
+        tables += ["", *lines]
+    lines = [SCALING, "", "The same with more and more workers, on a machine that has a processor for each.", "",
+             *machine(options, versions, spins_per_microsecond, begun, results), *tables]
+    if options.write:
+        options.write.write_text(kept_scaling(options.write)[0] + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return 0
+
+
 def main():
     parser, options = parse(sys.argv[1:])
-    asked = [q for q in QUESTIONS if not options.questions or any(part in q.name for part in options.questions)]
+    names = [q.name for q in QUESTIONS]
+    asked = [q for q in QUESTIONS if not options.questions or any(q.name == part if part in names else part in q.name for part in options.questions)]
     if options.list:
         print(*(q.name for q in QUESTIONS), "", *dict.fromkeys(c.program for c in CONTENDERS + OTHERS), sep="\n")
         return 0
@@ -500,6 +541,8 @@ def main():
     spins_per_microsecond = calibrate(options.build)
 
     results, patience = [], Patience()
+    if options.scaling:
+        return scale(asked, options, versions, spins_per_microsecond, patience, begun)
     for question in asked:
         everybody = answers_to(question, options, versions, spins_per_microsecond, patience)
         if not any(a.times for a in everybody):
@@ -514,7 +557,7 @@ def main():
                 "## Questions"]
         for question, everybody in results:
             text += ["", *question_table(question, everybody)]
-        options.write.write_text("\n".join(text) + "\n", encoding="utf-8")
+        options.write.write_text("\n".join(text) + "\n" + kept_scaling(options.write)[1], encoding="utf-8")
     return 0
 
 
