@@ -66,9 +66,9 @@ set(manyhands_headers
     manyhands/detail/shared_memory.hpp
     manyhands/detail/crash_record.hpp
     manyhands/detail/frame_names.hpp
-    manyhands/detail/direct_results.hpp
     manyhands/detail/wire.hpp
     manyhands/detail/worker_board.hpp
+    manyhands/detail/direct_results.hpp
     manyhands/detail/assignment.hpp
     manyhands/detail/supervisor.hpp
     manyhands/detail/worker_process.hpp

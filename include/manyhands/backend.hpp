@@ -143,6 +143,19 @@ class jobs {
   /// Settles a task with the value that `execute` wrote elsewhere. Throws `codec_error` where the bytes are no such value: the task is not
   /// settled then.
   virtual void load(std::size_t index, reader& bytes) = 0;
+  /// Settles tasks with the values that `execute` wrote, which are of the same size and lie side by side; those that are no such value,
+  /// with the error that says so.
+  virtual void load_all(index_range tasks, std::span<const std::byte> bytes) noexcept {
+    const std::size_t size = bytes.size() / tasks.size();
+    for (; !tasks.empty(); ++tasks.first, bytes = bytes.subspan(size)) {
+      try {
+        reader one(bytes.first(size));
+        load(tasks.first, one);
+      } catch (...) {
+        fail(tasks.first, std::current_exception());
+      }
+    }
+  }
   /// Settles a task with the error that `execute` wrote elsewhere.
   virtual void load_error(std::size_t index, reader& bytes) noexcept = 0;
 

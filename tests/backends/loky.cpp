@@ -22,6 +22,7 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <ranges>
 #include <set>
 #include <stdexcept>
 #include <stop_token>
@@ -223,6 +224,39 @@ TEST_CASE("workers outlive the call, and serve the next one, of whatever thread 
   // The thread that made the call is gone, and they are not.
   CHECK(elsewhere == first);
   CHECK(processes_of(on_loky()) == first);
+}
+
+TEST_CASE("no result of one call is taken for one of the next, whatever the size of either") {
+  const pool_check leaks;
+  const auto same = [](const auto& results, const auto& expected) {
+    return std::all_of(results.begin(), results.end(), [&](const auto& each) { return each == expected; });
+  };
+  const auto range = [](std::size_t count) { return std::views::iota(std::size_t{0}, count); };
+  std::mt19937 random(7);
+  for (int call = 0; call < 300; ++call) {
+    const std::size_t count = 1 + random() % (call % 10 == 0 ? 40'000 : 300);
+    // Mostly the same results again, in the same places.
+    switch (random() % 5) {
+      case 0:
+        CHECK(same(on_loky()(range(count) | delayed([](std::size_t) { return 'x'; })), 'x'));
+        break;
+      case 1:
+        CHECK(same(on_loky()(range(count) | delayed([](std::size_t) {
+                               return std::array<double, 7>{1, 2};
+                             })),
+                   std::array<double, 7>{1, 2}));
+        break;
+      case 2:
+        CHECK(same(on_loky()(range(count) | delayed([](std::size_t) { return std::string("x"); })), "x"));
+        break;
+      default: {
+        const auto results = on_loky()(range(count) | delayed([](std::size_t i) { return i; }));
+        std::size_t wrong = results.size() == count ? 0 : 1;
+        for (std::size_t i = 0; i < results.size(); ++i) wrong += results[i] != i;
+        CHECK(wrong == 0);
+      }
+    }
+  }
 }
 
 TEST_CASE("more workers are started when a call wants more, and fewer used when it wants fewer") {

@@ -29,6 +29,21 @@ TEST_CASE("results are expected range by range, in order") {
   CHECK(given.expected(no_index) == index_range{5, 6});
 }
 
+TEST_CASE("the range that results are expected of is known as a whole, up to the limit") {
+  assignment given;
+  CHECK(given.current(no_index).done == given.current(no_index).last);
+  given.add({10, 12});
+  given.add({20, 30});
+  given.complete(2, no_index);
+  given.complete(3, no_index);
+  const assignment::range second = given.current(no_index);
+  CHECK(second.number == 1);
+  CHECK(second.first == 20);
+  CHECK(second.done == 23);
+  CHECK(second.last == 30);
+  CHECK(given.current(25).last == 25);
+}
+
 TEST_CASE("a range with missing results is not finished") {
   assignment given;
   CHECK_FALSE(given.finish_oldest(no_index).has_value());

@@ -11,12 +11,14 @@
 #include <span>
 #include <stdexcept>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <manyhands/detail/slots.hpp>
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/places.hpp>
 
 using manyhands::codec_error;
 using manyhands::delayed;
@@ -24,6 +26,8 @@ using manyhands::index_range;
 using manyhands::reader;
 using manyhands::writer;
 using namespace manyhands::detail;
+using manyhands_test::has_result;
+using manyhands_test::result_in;
 
 namespace {
 
@@ -31,8 +35,13 @@ thread_local int initialized = 0;
 
 /// A worker that lives on in a thread, and a caller's side for it.
 struct far_side {
-  far_side() : results(1 << 16), tasks(1 << 12), frames(result_positions, results), parcels(task_positions, tasks) {
-    thread = std::thread([this] { pooled_worker(board, result_positions, results, task_positions, tasks, bell, mark).run(); });
+  far_side()
+      : results(1 << 16),
+        places(direct_results::memory_size),
+        tasks(1 << 12),
+        frames(result_positions, results),
+        parcels(task_positions, tasks) {
+    thread = std::thread([this] { pooled_worker(board, result_positions, results, places, task_positions, tasks, bell, mark).run(); });
   }
   far_side(const far_side&) = delete;
   far_side& operator=(const far_side&) = delete;
@@ -54,10 +63,10 @@ struct far_side {
       std::this_thread::yield();
     }
   }
-  void begin(std::uint32_t call, const manyhands::jobs& work, int worker = 0) {
+  void begin(std::uint32_t call, const manyhands::jobs& work, const call_opening& opening = {}) {
     board.begin_call(call);
     writer bytes;
-    save_opening({.worker = worker}, bytes);
+    save_opening(opening, bytes);
     save_call(work, bytes);
     send(parcel_header::of_call(call), bytes.bytes());
   }
@@ -89,6 +98,7 @@ struct far_side {
   ring_positions result_positions;
   ring_positions task_positions;
   std::vector<std::byte> results;
+  std::vector<std::byte> places;
   std::vector<std::byte> tasks;
   frame_reader frames;
   parcel_sender parcels;
@@ -118,11 +128,13 @@ auto squares() {
 
 TEST_CASE("the opening of a call travels as bytes") {
   writer out;
-  save_opening({.worker = 3, .processors = {0, 2}}, out);
+  save_opening({.worker = 3, .processors = {0, 2}, .result_size = 16, .ranges_before = 77}, out);
   reader in(out.bytes());
   const call_opening back = load_opening(in);
   CHECK(back.worker == 3);
   CHECK(back.processors == std::vector<int>{0, 2});
+  CHECK(back.result_size == 16);
+  CHECK(back.ranges_before == 77);
   CHECK(in.remaining() == 0);
   reader cut(out.bytes().first(out.size() - 1));
   CHECK_THROWS_AS(load_opening(cut), codec_error);
@@ -132,7 +144,7 @@ TEST_CASE("a worker serves one call after another, of tasks that come as bytes")
   const manyhands_test::leak_check leaks;
   far_side far;
   auto first = squares();
-  far.begin(1, first.work, 2);
+  far.begin(1, first.work, {.worker = 2});
   for (std::size_t index = 0; index < 3; ++index) far.send_task(first.work, index);
   far.board.post(0, {0, 2});
   far.board.post(1, {2, 3});
@@ -149,6 +161,36 @@ TEST_CASE("a worker serves one call after another, of tasks that come as bytes")
   far.send_task(second.work, 7);
   CHECK(far.value() == -8);
   far.finish(1);
+}
+
+TEST_CASE("results that all have the same size are put in their places, call after call") {
+  const manyhands_test::leak_check leaks;
+  far_side far;
+  auto first = squares();
+  far.begin(1, first.work, {.result_size = sizeof(int)});
+  for (std::size_t index = 0; index < 3; ++index) far.send_task(first.work, index);
+  far.board.post(0, {0, 2});
+  far.board.post(1, {2, 3});
+  far.finish(2);
+  const direct_results places(far.places, sizeof(int));
+  for (const auto& [range, task, expected] : {std::tuple(0U, 0U, 1), std::tuple(0U, 1U, 4), std::tuple(1U, 0U, 9)}) {
+    REQUIRE(has_result(places, range, task));
+    const auto result = result_in(places, range, task);
+    reader in(result);
+    CHECK(in.get<int>() == expected);
+  }
+
+  auto second = near_side(numbers | delayed([](int x) { return -x; }));
+  far.begin(2, second.work, {.result_size = sizeof(int), .ranges_before = 2});
+  far.send_task(second.work, 7);
+  const direct_results next(far.places, sizeof(int), 2);
+  CHECK_FALSE(has_result(next, 0, 0));
+  far.board.post(0, {7, 8});
+  far.finish(1);
+  REQUIRE(has_result(next, 0, 0));
+  const auto result = result_in(next, 0, 0);
+  reader in(result);
+  CHECK(in.get<int>() == -8);
 }
 
 TEST_CASE("tasks that were taken back are passed over, and so is a call that never came to anything") {

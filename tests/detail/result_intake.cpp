@@ -22,12 +22,11 @@ namespace {
 /// One worker that was given all tasks, and the intake that hears it.
 template <class R>
 struct hearing {
-  explicit hearing(vector_jobs<R>& jobs)
-      : work(jobs), records(1, jobs.known(), jobs.known()), intake(jobs, records, jobs.transport().fixed_size) {
+  explicit hearing(vector_jobs<R>& jobs) : work(jobs), records(1, jobs.known(), jobs.known()), intake(jobs, records) {
     while (const auto wanted = records.next()) {
       switch (wanted->what) {
         case action::kind::start:
-          link().start(work, 0, parent, intake.places(), bell, links);
+          link().start(work, 0, parent, work.transport().fixed_size, bell, links);
           records.started(0);
           break;
         case action::kind::fetch:
@@ -77,7 +76,7 @@ TEST_CASE("results and errors settle their tasks, from places and from frames") 
   const manyhands_test::leak_check leaks;
   vector_jobs<int> work({[] { return 1; }, []() -> int { throw std::out_of_range("two"); }, [] { return 3; }});
   hearing<int> call(work);
-  CHECK(call.intake.places().size() == sizeof(int));
+  CHECK(call.link().places().size() == sizeof(int));
   CHECK(call.listen());
   CHECK(work.results[0] == 1);
   CHECK(work.results[2] == 3);
@@ -89,7 +88,7 @@ TEST_CASE("results of any size settle their tasks") {
   const manyhands_test::leak_check leaks;
   vector_jobs<std::string> work({[] { return std::string("small"); }, [] { return std::string(5'000'000, 'x'); }});
   hearing<std::string> call(work);
-  CHECK(call.intake.places().size() == 0);
+  CHECK(call.link().places().size() == 0);
   CHECK(call.listen());
   CHECK(work.results[0] == "small");
   CHECK(work.results[1] == std::string(5'000'000, 'x'));
@@ -106,14 +105,18 @@ TEST_CASE("a result that cannot be read fails its task alone") {
   CHECK_THROWS_AS(std::rethrow_exception(work.errors[1]), manyhands::codec_error);
 }
 
-TEST_CASE("where memory for places is missing, results travel as frames") {
+TEST_CASE("what has no place, as the range has more tasks than places, comes as a frame") {
   const manyhands_test::leak_check leaks;
-  vector_jobs<int> work({[] { return 1; }, [] { return 2; }});
-  injected_fault = [](os_call call) noexcept { return call == os_call::memory ? ENOMEM : 0; };
-  supervisor records(1, automatic, 2);
-  const result_intake intake(work, records, sizeof(int));
-  injected_fault = nullptr;
-  CHECK(intake.places().size() == 0);
+  const std::size_t places = direct_results::capacity_for(sizeof(int));
+  std::vector<std::function<int()>> tasks;
+  for (std::size_t index = 0; index < places + 1000; ++index) tasks.emplace_back([index] { return static_cast<int>(index); });
+  vector_jobs<int> work(std::move(tasks));
+  hearing<int> call(work);
+  CHECK(call.listen());
+  std::size_t wrong = 0;
+  for (std::size_t index = 0; index < work.results.size(); ++index) wrong += work.results[index] != static_cast<int>(index);
+  CHECK(wrong == 0);
+  CHECK(call.records.is_finished());
 }
 
 TEST_CASE("an initializer's error ends the call") {

@@ -477,6 +477,23 @@ TEST_CASE("a task that ran elsewhere is settled with the bytes it left there") {
   CHECK(near.take() == std::vector<std::string>{"a", "", std::string(1000, 'c')});
 }
 
+TEST_CASE("results that came side by side settle their tasks together, and those that are none fail alone") {
+  std::vector<std::function<bool()>> some(6, [] { return false; });
+  const bool is_watched = GENERATE(false, true);
+  call_facts facts;
+  if (is_watched) facts.retries = 1;
+  outcome_call<std::vector<std::function<bool()>>> all(some, false, facts);
+  constexpr std::byte bytes[] = {std::byte{1}, std::byte{0}, std::byte{7}, std::byte{1}};
+  all.work.load_all({1, 5}, bytes);
+  all.work.fail(0, error("zero"));
+  all.work.fail(5, error("five"));
+  const auto outcomes = all.take();
+  CHECK(*outcomes[1]);
+  CHECK_FALSE(*outcomes[2]);
+  CHECK_THROWS_AS(outcomes[3].value(), codec_error);
+  CHECK(*outcomes[4]);
+}
+
 TEST_CASE("bits, truth values and tasks without a value come back from elsewhere") {
   tasks<int> some = numbers(3);
   call far(some);

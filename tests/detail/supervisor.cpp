@@ -217,6 +217,22 @@ TEST_CASE("workers are let go as soon as nothing more can come for them, where t
   CHECK(all_once(call.settled));
 }
 
+TEST_CASE("ranges have no more tasks than may be in one, unless somebody asked for more") {
+  const bool automatic_size = GENERATE(true, false);
+  fake_call call(1, automatic_size ? manyhands::batch_size(automatic) : manyhands::batch_size(50), 1000);
+  call.supervisor.limit_ranges(20);
+  std::size_t most = 0;
+  while (!call.supervisor.is_finished()) {
+    for (const action& each : call.settle_down()) {
+      if (each.what == kind::give) most = std::max(most, each.tasks.size());
+    }
+    if (!call.at(0).is_ready) call.become_ready(0);
+    if (call.begin(0)) call.finish(0);
+  }
+  CHECK(most == (automatic_size ? 20 : 50));
+  CHECK(all_once(call.settled));
+}
+
 TEST_CASE("no worker is let go while a task may have to be begun again") {
   fake_call call(2, 1, 2, 1);
   call.supervisor.let_go_early();
@@ -382,6 +398,7 @@ TEST_CASE("whatever happens to workers, every task that is wanted is settled onc
   fake_call call(workers, chance(2) ? manyhands::batch_size(automatic) : manyhands::batch_size(1 + random() % 9), tasks);
   const bool stops = chance(3);
   if (chance(2)) call.supervisor.let_go_early();
+  if (chance(2)) call.supervisor.limit_ranges(1 + random() % 7);
 
   for (int step = 0; !call.supervisor.is_finished() && !call.supervisor.is_broken(); ++step) {
     REQUIRE(step < 200'000);

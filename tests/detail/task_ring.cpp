@@ -23,7 +23,9 @@ constexpr std::size_t ring_size = 64;
 
 /// Both ends of one ring, in one thread.
 struct line {
-  std::vector<std::byte> ring = std::vector<std::byte>(ring_size);
+  explicit line(std::size_t size = ring_size) : ring(size) {}
+
+  std::vector<std::byte> ring;
   ring_positions positions;
   parcel_sender sender{positions, ring};
   parcel_receiver receiver{positions, ring};
@@ -64,6 +66,37 @@ TEST_CASE("parcels come in the order in which they were sent") {
   }
   CHECK_FALSE(of.receiver.has_news());
   CHECK(of.made_room > 3);
+}
+
+TEST_CASE("small parcels stay in the ring until the next one is looked for") {
+  line of(4096);
+  std::uint64_t sent = 0;
+  for (std::uint64_t number = 0; number < 10'000; ++number) {
+    // Some wait, some do not; some are too large to stay; some are not wanted.
+    const auto text_of = [](std::uint64_t which) { return std::string(which * which % 100, static_cast<char>('a' + which % 26)); };
+    for (; sent < number + 1 + number % 5; ++sent) REQUIRE(of.send(sent, text_of(sent)) == sizeof(parcel_header) + text_of(sent).size());
+    if (number % 7 == 3) continue;
+    REQUIRE(of.find(number));
+    REQUIRE(of.text() == text_of(number));
+    REQUIRE(of.receiver.has_news() == (sent != number + 1));
+    REQUIRE(of.sender.is_intact());
+  }
+  CHECK(of.made_room > 100);
+}
+
+TEST_CASE("a parcel that stays in the ring keeps no larger one from coming") {
+  line of(1024);
+  of.send(0, "zero");
+  REQUIRE(of.find(0));
+  const std::string text(5000, 'x');
+  std::size_t sent = of.send(1, text);
+  CHECK(sent < 1024);
+  while (sent != sizeof(parcel_header) + text.size()) {
+    CHECK_FALSE(of.find(1));
+    sent += of.send(1, text, sent);
+  }
+  REQUIRE(of.find(1));
+  CHECK(of.text() == text);
 }
 
 TEST_CASE("parcels that nobody wants are passed over") {

@@ -7,10 +7,13 @@
 
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/places.hpp>
 #include <support/vector_jobs.hpp>
 
 using manyhands::index_range;
 using namespace manyhands::detail;
+using manyhands_test::has_result;
+using manyhands_test::result_in;
 using manyhands_test::vector_jobs;
 
 namespace {
@@ -20,11 +23,10 @@ int no_info(os_call call) noexcept { return call == os_call::pidfd_info ? ENOTTY
 
 /// Two workers that can be started for some jobs.
 struct crew {
-  explicit crew(manyhands::jobs& jobs, std::size_t places_for = 0)
-      : work(jobs), places(places_for != 0 ? direct_results(places_for, sizeof(int)) : direct_results()) {}
+  explicit crew(manyhands::jobs& jobs, std::size_t its_result_size = 0) : work(jobs), result_size(its_result_size) {}
 
   worker_link& start(int number) {
-    links[static_cast<std::size_t>(number)].start(work, number, parent, places, bell, links);
+    links[static_cast<std::size_t>(number)].start(work, number, parent, result_size, bell, links);
     return links[static_cast<std::size_t>(number)];
   }
   static exit_status collect(worker_link& link) {
@@ -36,7 +38,7 @@ struct crew {
 
   manyhands::jobs& work;
   parent_facts parent;
-  direct_results places;
+  std::size_t result_size;
   doorbell bell;
   std::array<worker_link, 2> links;
 };
@@ -47,14 +49,14 @@ TEST_CASE("a worker that is started runs what is posted, and ends when it is dis
   const manyhands_test::leak_check leaks;
   if (GENERATE(false, true)) injected_fault = no_pidfd;
   vector_jobs<int> work({[] { return 7; }, [] { return 8; }});
-  crew all(work, 2);
+  crew all(work, sizeof(int));
   worker_link& link = all.start(0);
   injected_fault = nullptr;
   CHECK(link.runs());
   link.board().post(link.posted++, {0, 2});
   while (link.board().finished() != 1) std::this_thread::yield();
   CHECK(link.has_news());
-  CHECK(all.places.has(1));
+  CHECK(has_result(link.places(), 0, 1));
   CHECK_FALSE(link.try_collect().has_value());
   link.board().dismiss();
   CHECK(crew::collect(link) == exit_status{0, 0});
@@ -80,25 +82,27 @@ TEST_CASE("a worker that is started again knows nothing of the one before") {
 TEST_CASE("a worker has no way to the memory of its siblings") {
   const manyhands_test::leak_check leaks;
   vector_jobs<int> work({[] { return static_cast<int>(manyhands_test::shared_mappings()); }});
-  crew all(work, 1);
+  crew all(work, sizeof(int));
   all.start(0);
   worker_link& second = all.start(1);
   second.board().post(second.posted++, {0, 1});
-  while (!all.places.has(0)) std::this_thread::yield();
-  manyhands::reader bytes(all.places.get(0));
-  CHECK(bytes.get<int>() == 2);  // its own, and the places
+  while (!has_result(second.places(), 0, 0)) std::this_thread::yield();
+  const auto result = result_in(second.places(), 0, 0);
+  manyhands::reader bytes(result);
+  CHECK(bytes.get<int>() == 1);  // its own
 }
 
 TEST_CASE("a worker holds no descriptor of its siblings") {
   const manyhands_test::leak_check leaks;
   vector_jobs<int> work({[] { return static_cast<int>(manyhands_test::open_descriptors()); }});
-  crew all(work, 1);
+  crew all(work, sizeof(int));
   const int before = static_cast<int>(manyhands_test::open_descriptors());
   all.start(0);
   worker_link& second = all.start(1);
   second.board().post(second.posted++, {0, 1});
-  while (!all.places.has(0)) std::this_thread::yield();
-  manyhands::reader bytes(all.places.get(0));
+  while (!has_result(second.places(), 0, 0)) std::this_thread::yield();
+  const auto result = result_in(second.places(), 0, 0);
+  manyhands::reader bytes(result);
   CHECK(bytes.get<int>() == before);
 }
 

@@ -9,20 +9,24 @@
 
 #include <support/catch.hpp>
 #include <support/leak_check.hpp>
+#include <support/places.hpp>
 #include <support/vector_jobs.hpp>
 
 using manyhands::index_range;
 using manyhands::no_index;
 using namespace manyhands::detail;
+using manyhands_test::has_result;
+using manyhands_test::result_in;
 using manyhands_test::vector_jobs;
 
 namespace {
 
 /// A worker's loop without a process: the test is its caller.
 struct far_side {
-  explicit far_side(manyhands::jobs& jobs, std::size_t places_for = 0)
+  explicit far_side(manyhands::jobs& jobs, bool has_places = false)
       : work(jobs),
-        places(places_for != 0 ? direct_results(places_for, sizeof(int)) : direct_results()),
+        memory(direct_results::memory_size),
+        places(memory, has_places ? sizeof(int) : 0),
         ring(1 << 16),
         reader(positions, ring) {}
 
@@ -41,6 +45,7 @@ struct far_side {
   worker_board board;
   doorbell bell;
   process_mark mark;
+  std::vector<std::byte> memory;
   direct_results places;
   ring_positions positions;
   std::vector<std::byte> ring;
@@ -61,10 +66,14 @@ int squared(std::size_t index) { return static_cast<int>(index * index); }
 TEST_CASE("results of a fixed size are put in their places, and no frame is sent") {
   const manyhands_test::leak_check leaks;
   vector_jobs<int> work(tasks_of<int>(10, squared));
-  far_side far(work, 10);
+  far_side far(work, true);
   far.run_all({{2, 4}, {7, 8}});
-  for (std::size_t index = 0; index < 10; ++index) CHECK(far.places.has(index) == (index == 2 || index == 3 || index == 7));
-  manyhands::reader bytes(far.places.get(7));
+  for (std::size_t task = 0; task < 10; ++task) {
+    CHECK(has_result(far.places, 0, task) == (task < 2));
+    CHECK(has_result(far.places, 1, task) == (task == 0));
+  }
+  const auto result = result_in(far.places, 1, 0);
+  manyhands::reader bytes(result);
   CHECK(bytes.get<int>() == 49);
   CHECK_FALSE(far.next());
   CHECK(far.board.finished() == 2);
@@ -89,11 +98,11 @@ TEST_CASE("results of any size travel as frames, in the order of the tasks") {
 
 TEST_CASE("an error is a frame, beside results in their places") {
   vector_jobs<int> work(tasks_of<int>(3, [](std::size_t index) { return index == 1 ? throw std::out_of_range("one") : 5; }));
-  far_side far(work, 3);
+  far_side far(work, true);
   far.run_all({{0, 3}});
-  CHECK(far.places.has(0));
-  CHECK_FALSE(far.places.has(1));
-  CHECK(far.places.has(2));
+  CHECK(has_result(far.places, 0, 0));
+  CHECK_FALSE(has_result(far.places, 0, 1));
+  CHECK(has_result(far.places, 0, 2));
   REQUIRE(far.next());
   CHECK(far.reader.header().index == 1);
   CHECK(far.reader.header().kind == frame_kind::error);
@@ -113,7 +122,7 @@ TEST_CASE("no task at or above the limit begins") {
     });
   }
   vector_jobs<int> work(std::move(tasks));
-  far_side far(work, 10);
+  far_side far(work, true);
   self = &far;
   far.run_all({{5, 10}, {1, 3}});
   CHECK(ran == std::vector<std::size_t>{5, 6, 1, 2});
@@ -155,9 +164,9 @@ TEST_CASE("the initializer runs before the first task, and where it throws its e
 
 TEST_CASE("a range of tasks that there are not is left alone") {
   vector_jobs<int> work(tasks_of<int>(4, squared));
-  far_side far(work, 4);
+  far_side far(work, true);
   far.run_all({{3, 5}, {std::size_t{1} << 60, (std::size_t{1} << 60) + 1}});
-  CHECK_FALSE(far.places.has(3));
+  CHECK_FALSE(has_result(far.places, 0, 0));
   CHECK_FALSE(far.next());
   CHECK(far.board.finished() == 2);
 }
@@ -178,7 +187,7 @@ TEST_CASE("while a task runs the board says which") {
 
 TEST_CASE("a caller that sleeps is rung for, once") {
   vector_jobs<int> work(tasks_of<int>(4, squared));
-  far_side far(work, 4);
+  far_side far(work, true);
   std::uint64_t rings = 0;
   far.board.caller_sleeps();
   far.run_all({{0, 2}, {2, 4}});
@@ -203,10 +212,11 @@ TEST_CASE("tasks see how often they were begun before, and never more than there
   vector_jobs<int> work(tasks_of<int>(2, [](std::size_t) { return manyhands::this_task::attempt(); }));
   work.own_facts().retries = 3;
   const int told = GENERATE(0, 2, 3, 1'000'000, -1);
-  far_side far(work, 2);
+  far_side far(work, true);
   far.run_all({{0, 1}, {1, 2}}, 0, told);
-  for (const std::size_t index : {0u, 1u}) {
-    manyhands::reader bytes(far.places.get(index));
+  for (const std::uint32_t range : {0u, 1u}) {
+    const auto result = result_in(far.places, range, 0);
+    manyhands::reader bytes(result);
     CHECK(bytes.get<int>() == std::clamp(told, 0, 3));
   }
 }
@@ -251,8 +261,9 @@ TEST_CASE("a worker judges itself whether an attempt took too long") {
 
 TEST_CASE("without a timeout and retries nobody watches") {
   vector_jobs<int> work({[] { return here.watch == nullptr ? 1 : 0; }});
-  far_side far(work, 1);
+  far_side far(work, true);
   far.run_all({{0, 1}});
-  manyhands::reader bytes(far.places.get(0));
+  const auto result = result_in(far.places, 0, 0);
+  manyhands::reader bytes(result);
   CHECK(bytes.get<int>() == 1);
 }

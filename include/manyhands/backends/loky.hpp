@@ -38,12 +38,12 @@ class basic_loky_backend : public backend {
   /// Throws `not_transportable` where tasks, results or the initializer cannot travel, and `std::system_error` where not one worker can be
   /// started; no task has run then.
   void run(jobs& work, const plan& how) override {
-    static_cast<void>(detail::checked_transport(work, traits()));
+    const result_transport transport = detail::checked_transport(work, traits());
     if (work.known() == 0) return;
 #if MANYHANDS_HAS_FORK
-    detail::forked_call(work, how, detail::worker_pool::here_and_now()).run();
+    detail::forked_call(work, how, transport.fixed_size, detail::worker_pool::here_and_now()).run();
 #else
-    static_cast<void>(how);
+    static_cast<void>(how), static_cast<void>(transport);
     throw error("worker processes are not available on this system: use the backend \"threads\"");
 #endif
   }

@@ -50,10 +50,11 @@ class basic_assignment {
   }
   /// The next `count` tasks that were expected have their results.
   void complete(std::size_t count, std::size_t limit) noexcept {
-    if (range* const oldest = current(limit); oldest != nullptr && count != 0) {
-      oldest->done += count;
-      last_done_ = oldest->done - 1;
-    }
+    const auto oldest =
+        std::find_if(ranges_.begin(), ranges_.end(), [limit](const range& each) { return each.done < std::min(each.last, limit); });
+    if (oldest == ranges_.end() || count == 0) return;
+    oldest->done += count;
+    last_done_ = oldest->done - 1;
   }
   /// Forgets the oldest range. Nothing where there is none, or where results of it are missing.
   [[nodiscard]] std::optional<range> finish_oldest(std::size_t limit) {
@@ -78,12 +79,18 @@ class basic_assignment {
 
   // --- queries
 
-  /// The tasks whose results come next, in this order.
-  [[nodiscard]] index_range expected(std::size_t limit) const noexcept {
-    for (const range& each : ranges_) {
-      if (each.done < std::min(each.last, limit)) return {each.done, std::min(each.last, limit)};
+  /// The range whose results come next, cut off at the limit. Empty where none come.
+  [[nodiscard]] range current(std::size_t limit) const noexcept {
+    for (range each : ranges_) {
+      each.last = std::min(each.last, limit);
+      if (each.done < each.last) return each;
     }
     return {};
+  }
+  /// The tasks whose results come next, in this order.
+  [[nodiscard]] index_range expected(std::size_t limit) const noexcept {
+    const range next = current(limit);
+    return {next.done, next.last};
   }
   /// The task that died with the worker, if any.
   [[nodiscard]] std::optional<std::size_t> culprit(last_sign sign, std::size_t limit) const noexcept {
@@ -114,12 +121,6 @@ class basic_assignment {
   [[nodiscard]] const std::vector<range>& ranges() const noexcept { return ranges_; }
 
  private:
-  [[nodiscard]] range* current(std::size_t limit) noexcept {
-    const auto found =
-        std::find_if(ranges_.begin(), ranges_.end(), [limit](const range& each) { return each.done < std::min(each.last, limit); });
-    return found != ranges_.end() ? &*found : nullptr;
-  }
-
   std::vector<range> ranges_;
   std::uint32_t added_ = 0;
   std::size_t last_done_ = no_index;

@@ -33,7 +33,8 @@ inline constexpr int deepest_value = 1000;
 class nesting {
  public:
   explicit nesting(int& depth) : depth_(depth) {
-    if (depth_ >= deepest_value) throw codec_error("the value is nested deeper than " + std::to_string(deepest_value) + " levels");
+    if (depth_ >= deepest_value) [[unlikely]]
+      refuse();
     ++depth_;
   }
   nesting(const nesting&) = delete;
@@ -41,6 +42,9 @@ class nesting {
   ~nesting() { --depth_; }
 
  private:
+  // Apart, as all that throws here: with the text in it, nothing of this would be inlined.
+  [[noreturn]] static void refuse() { throw codec_error("the value is nested deeper than " + std::to_string(deepest_value) + " levels"); }
+
   int& depth_;
 };
 
@@ -87,7 +91,8 @@ class writer {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
-  void grow(std::size_t size) {
+  // Apart, so that `write` is inlined.
+  [[gnu::noinline]] void grow(std::size_t size) {
     constexpr std::size_t least = 64;
     std::size_t capacity = capacity_ < least ? least : capacity_ * 2;
     if (capacity - size_ < size) capacity = size_ + size;
@@ -119,9 +124,8 @@ class reader {
   }
   /// Takes `size` bytes and refers to them where they are.
   [[nodiscard]] std::span<const std::byte> take(std::size_t size) {
-    if (size > rest_.size()) {
-      throw codec_error("the bytes end too early: " + std::to_string(size) + " wanted, " + std::to_string(rest_.size()) + " left");
-    }
+    if (size > rest_.size()) [[unlikely]]
+      miss(size);
     const std::span<const std::byte> taken = rest_.first(size);
     rest_ = rest_.subspan(size);
     return taken;
@@ -137,20 +141,27 @@ class reader {
   [[nodiscard]] std::size_t count(std::size_t least_bytes_each) {
     std::uint64_t announced = 0;
     read(&announced, sizeof announced);
-    if (announced > rest_.size() / (least_bytes_each == 0 ? 1 : least_bytes_each)) {
-      throw codec_error(std::to_string(announced) + " elements were announced, and only " + std::to_string(rest_.size()) +
-                        " bytes are left");
-    }
+    if (announced > rest_.size() / (least_bytes_each == 0 ? 1 : least_bytes_each)) [[unlikely]]
+      doubt(announced);
     return static_cast<std::size_t>(announced);
   }
 
   [[nodiscard]] std::size_t remaining() const noexcept { return rest_.size(); }
   /// Throws where bytes are left over.
   void finish() const {
-    if (!rest_.empty()) throw codec_error(std::to_string(rest_.size()) + " bytes are left after the value");
+    if (!rest_.empty()) [[unlikely]]
+      object();
   }
 
  private:
+  [[noreturn]] void miss(std::size_t size) const {
+    throw codec_error("the bytes end too early: " + std::to_string(size) + " wanted, " + std::to_string(rest_.size()) + " left");
+  }
+  [[noreturn]] void doubt(std::uint64_t announced) const {
+    throw codec_error(std::to_string(announced) + " elements were announced, and only " + std::to_string(rest_.size()) + " bytes are left");
+  }
+  [[noreturn]] void object() const { throw codec_error(std::to_string(rest_.size()) + " bytes are left after the value"); }
+
   std::span<const std::byte> rest_;
   int depth_ = 0;
 };

@@ -1,75 +1,113 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <span>
 
 #include <manyhands/detail/prefault.hpp>
-#include <manyhands/detail/shared_memory.hpp>
-#include <manyhands/this_task.hpp>
+#include <manyhands/detail/wire.hpp>
+#include <manyhands/detail/worker_board.hpp>
 
 namespace manyhands::detail {
 
-/// A place for every task's result, where all results have the same size: workers write into them, their caller reads them where they are.
+/// Places for results that all have the same size, in memory that a worker shares with its caller: one for each task of the ranges that the
+/// worker was given last. The worker writes into them, its caller reads them where they are.
 ///
-/// Memory that all workers of a call can write: a wild write in one may change what another has put here. Results in rings are safe from
-/// that.
+/// They are used again and again, range after range and call after call: with a place for every task of a call, all of them would be in
+/// pages that are new. What does not fit, the last tasks of a range that has many, has no place.
 template <class>
 class basic_direct_results {
+  using tag = std::atomic<std::uint64_t>;
+
  public:
-  /// Larger results are no cheaper here: their pages are new each time, those of a ring are not.
-  static constexpr std::size_t largest = 4096;
+  /// Larger results are no cheaper here than as frames.
+  static constexpr std::size_t largest = 1024;
+  /// How much memory they are in, aligned for words of 8 bytes.
+  static constexpr std::size_t memory_size = worker_board::places * (std::size_t{256} << 10);
 
+  /// How many tasks of a range have places.
+  [[nodiscard]] static constexpr std::size_t capacity_for(std::size_t size) noexcept {
+    return size != 0 && size <= largest ? memory_size / worker_board::places / (size + sizeof(tag)) : 0;
+  }
+
+  /// The places of one range.
+  class row {
+   public:
+    row(tag* tags, std::byte* bytes, std::size_t size, std::size_t capacity, std::uint32_t mark) noexcept
+        : tags_(tags), bytes_(bytes), size_(size), capacity_(capacity), mark_(mark) {}
+
+    /// How many tasks have places. Tasks are counted from the first one of the range.
+    [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+
+    // --- the worker
+
+    /// The results of so many tasks are to come.
+    void expect(std::size_t tasks) const noexcept {
+      tasks = std::min(tasks, capacity_);
+      if (tasks * size_ < worth_prefaulting) return;
+      prefault(tags_, tasks * sizeof(tag), prefaulted::where_new);
+      prefault(bytes_, tasks * size_, prefaulted::where_new);
+    }
+    /// Puts a task's result in its place. It counts from the moment that this ends: a worker that dies before leaves none.
+    void put(std::size_t task, std::span<const std::byte> result) const noexcept {
+      std::memcpy(bytes_ + task * size_, result.data(), size_);
+      tags_[task].store(tag_of(result), std::memory_order_release);
+    }
+
+    // --- the caller
+
+    /// Copies results to `to`, side by side, from that of `task` on: as many as are there, have room in it, and come before that of task
+    /// `end`. Gives their number.
+    [[nodiscard]] std::size_t take(std::size_t task, std::size_t end, std::span<std::byte> to) const noexcept {
+      const std::size_t most = std::min({end - task, capacity_ - task, to.size() / size_});
+      std::size_t marked = 0;
+      while (marked != most && static_cast<std::uint32_t>(tags_[task + marked].load(std::memory_order_acquire)) == mark_) ++marked;
+      std::memcpy(to.data(), bytes_ + task * size_, marked * size_);
+      // Of the copies: a task may write over the others at any time.
+      std::size_t taken = 0;
+      while (taken != marked && tags_[task + taken].load(std::memory_order_relaxed) == tag_of(to.subspan(taken * size_, size_))) ++taken;
+      return taken;
+    }
+
+   private:
+    /// Of another range than those that were here before, and of these bytes: a result over which a later task has written by mistake is
+    /// none any more.
+    [[nodiscard]] std::uint64_t tag_of(std::span<const std::byte> result) const noexcept {
+      return (digest_of(result) & ~std::uint64_t{0xffffffff}) | mark_;
+    }
+
+    tag* tags_;
+    std::byte* bytes_;
+    std::size_t size_;
+    std::size_t capacity_;
+    std::uint32_t mark_;
+  };
+
+  /// No places.
   basic_direct_results() = default;
-  /// Throws `std::system_error` where there is not so much memory.
-  basic_direct_results(std::size_t tasks, std::size_t size) : size_(size) {
-    // The tags come first: they are the part that needs alignment.
-    const std::size_t tags = tasks * sizeof(tag);
-    if (tasks > std::numeric_limits<std::size_t>::max() / 2 / (size + sizeof(tag)))
-      throw_system_error(ENOMEM, "manyhands: memory for results");
-    memory_ = shared_memory(tags + tasks * size);
-    tags_ = reinterpret_cast<tag*>(memory_.data());
-    bytes_ = memory_.data() + tags;
+  /// For results of that size, in memory that was zeroed or used for so many ranges before. No places where the size is 0 or above the
+  /// largest.
+  basic_direct_results(std::span<std::byte> memory, std::size_t size, std::uint32_t ranges_before = 0) noexcept
+      : memory_(memory.data()), size_(capacity_for(size) != 0 ? size : 0), ranges_before_(ranges_before) {}
+
+  /// The places of range `number`, in place of those of range `number - worker_board::places`.
+  [[nodiscard]] row of_range(std::uint32_t number) const noexcept {
+    if (size_ == 0) return {nullptr, nullptr, 0, 0, 0};
+    const std::size_t capacity = capacity_for(size_);
+    std::byte* const begin = memory_ + number % worker_board::places * (memory_size / worker_board::places);
+    return {reinterpret_cast<tag*>(begin), begin + capacity * sizeof(tag), size_, capacity, ranges_before_ + number + 1};
   }
-
-  // --- a worker
-
-  /// The results of these tasks will be put one after another.
-  void expect(std::size_t first, std::size_t last) const noexcept {
-    if ((last - first) * size_ < worth_prefaulting) return;
-    prefault(tags_ + first, (last - first) * sizeof(tag));
-    prefault(bytes_ + first * size_, (last - first) * size_);
-  }
-  /// Puts a task's result in its place. It counts from the moment that this ends: a worker that dies before leaves none.
-  void put(std::size_t index, std::span<const std::byte> result) const noexcept {
-    std::memcpy(bytes_ + index * size_, result.data(), size_);
-    tags_[index].store(tag_of(index), std::memory_order_release);
-  }
-
-  // --- the caller
-
-  [[nodiscard]] bool has(std::size_t index) const noexcept { return tags_[index].load(std::memory_order_acquire) == tag_of(index); }
-  [[nodiscard]] std::span<const std::byte> get(std::size_t index) const noexcept { return {bytes_ + index * size_, size_}; }
 
   /// The size of every result, 0 where there are no places.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  [[nodiscard]] const shared_memory& memory() const noexcept { return memory_; }
 
  private:
-  using tag = std::atomic<std::uint32_t>;
-
-  /// Differs from place to place, and from zeroed memory, so that what was written by mistake seldom looks like a result.
-  static constexpr std::uint32_t tag_of(std::size_t index) noexcept {
-    return static_cast<std::uint32_t>((static_cast<std::uint64_t>(index) * 0x9e3779b97f4a7c15u) >> 32) | 1;
-  }
-
-  shared_memory memory_;
+  std::byte* memory_ = nullptr;
   std::size_t size_ = 0;
-  tag* tags_ = nullptr;
-  std::byte* bytes_ = nullptr;
+  std::uint32_t ranges_before_ = 0;
 };
 using direct_results = basic_direct_results<void>;
 

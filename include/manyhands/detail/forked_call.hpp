@@ -34,8 +34,8 @@ class basic_forked_call {
   using clock = std::chrono::steady_clock;
 
  public:
-  /// `seats` are the numbers of its workers, where they are not 0, 1, 2 and so on. Throws `std::system_error` where the system has no
-  /// descriptor or memory left.
+  /// `result_size` is that of every result's bytes, 0 where it varies; `seats` are the numbers of its workers, where they are not 0, 1, 2
+  /// and so on. Throws `std::system_error` where the system has no descriptor or memory left.
   basic_forked_call(jobs& work, const plan& how, std::size_t result_size, std::vector<int> seats = {})
       : basic_forked_call(work, how, std::min(static_cast<std::size_t>(how.workers), work.known()), nullptr, result_size) {
     polled_.resize(links_.size() + 1);
@@ -45,8 +45,8 @@ class basic_forked_call {
     forks_.emplace(work.facts());
   }
   /// The same on workers of that pool, which did not inherit the tasks. Throws `not_transportable`, too.
-  basic_forked_call(jobs& work, const plan& how, worker_pool& pool)
-      : basic_forked_call(work, how, std::min(static_cast<std::size_t>(how.workers), work.known()), &pool, 0) {
+  basic_forked_call(jobs& work, const plan& how, std::size_t result_size, worker_pool& pool)
+      : basic_forked_call(work, how, std::min(static_cast<std::size_t>(how.workers), work.known()), &pool, result_size) {
     polled_.resize(2 * links_.size());
     kind_ = {.initializer = code_of(work.facts().initializer), .memory_limit = work.facts().memory_limit, .program = known_program::now()};
     save_call(work, sent_);
@@ -170,8 +170,11 @@ class basic_forked_call {
       : work_(work),
         supervisor_(static_cast<int>(workers), how.batch, work.known(), work.facts().retries, work.facts().tasks_per_worker),
         pool_(pool),
-        intake_(work, supervisor_, result_size),
-        links_(workers) {}
+        result_size_(result_size),
+        intake_(work, supervisor_),
+        links_(workers) {
+    if (const std::size_t places = direct_results::capacity_for(result_size); places != 0) supervisor_.limit_ranges(places);
+  }
 
   // Whose worker was let go.
   static constexpr int no_seat = -1;
@@ -279,7 +282,7 @@ class basic_forked_call {
     if (link.was_ended || (link.has_left(status) && supervisor_.expected(static_cast<int>(number)).empty())) {
       sign.what = last_sign::kind::ended;
     } else if (link.is_corrupt) {
-      intake_.take_places(static_cast<int>(number));  // they are not in the memory that it has overwritten
+      intake_.take_places(static_cast<int>(number), link);  // each of them shows whether it was overwritten, too
       sign.what = last_sign::kind::corrupt;
     } else if (const std::size_t task = link.board().running(); task != no_index || link.is_late) {
       sign = {link.is_late || link.is_stuck ? last_sign::kind::late : last_sign::kind::running, task, link.board().attempt()};
@@ -347,7 +350,7 @@ class basic_forked_call {
         } else {
           flush_standard_streams();
           if (link.was_started) forks_->parent.look_at_signals();
-          link.start(work_, seat_for(number), forks_->parent, intake_.places(), forks_->bell, links_);
+          link.start(work_, seat_for(number), forks_->parent, result_size_, forks_->bell, links_);
           if (!seats_.empty()) link.offer_where_memory_runs_out(true);  // of a stream, whose consumer may be away for long
         }
         link.board().limit(limit_);
@@ -370,14 +373,12 @@ class basic_forked_call {
 
   void start_pooled(worker_link& link, int number) {
     pool_->take(link, kind_, quota());
-    call_opening opening{.worker = seat_for(number)};
+    call_opening opening{.worker = seat_for(number), .result_size = result_size_};
     if (work_.facts().pins != nullptr) {
       const pinning& pins = *work_.facts().pins;
       opening.processors = (work_.facts().binds ? pins.place_of(opening.worker) : pins.home()).processors();
     }
-    writer bytes;
-    save_opening(opening, bytes);
-    link.begin_call(bytes.bytes(), sent_.bytes());
+    link.begin_call(std::move(opening), sent_.bytes());
   }
 
   void take_back(worker_link& link, const action& wanted) {
@@ -483,6 +484,7 @@ class basic_forked_call {
   worker_pool* const pool_;  // null: it forks workers for itself
   worker_kind kind_ = {};
   writer sent_;  // the call, for workers of the pool
+  const std::size_t result_size_;
   result_intake intake_;
   std::vector<worker_link> links_;
   std::vector<pollfd> polled_;  // one a worker, and the bell

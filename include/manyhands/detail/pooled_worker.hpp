@@ -25,18 +25,25 @@ struct call_opening {
   int worker = 0;
   /// The processors that it is bound to during the call; none: those of the program.
   std::vector<int> processors = {};
+  /// Of all results; 0 where it varies.
+  std::size_t result_size = 0;
+  /// So many ranges the worker was given before.
+  std::uint32_t ranges_before = 0;
 };
 template <class = void>
 void save_opening(const call_opening& opening, writer& out) {
-  const std::uint64_t words[2] = {static_cast<std::uint64_t>(opening.worker), opening.processors.size()};
+  const std::uint64_t words[4] = {static_cast<std::uint64_t>(opening.worker), opening.result_size, opening.ranges_before,
+                                  opening.processors.size()};
   out.write(words, sizeof words);
   out.write(opening.processors.data(), opening.processors.size() * sizeof(int));
 }
 template <class = void>
 [[nodiscard]] call_opening load_opening(reader& in) {
-  std::uint64_t worker = 0;
-  in.read(&worker, sizeof worker);
-  call_opening made{.worker = static_cast<int>(worker)};
+  std::uint64_t words[3];
+  in.read(words, sizeof words);
+  call_opening made{.worker = static_cast<int>(words[0]),
+                    .result_size = static_cast<std::size_t>(words[1]),
+                    .ranges_before = static_cast<std::uint32_t>(words[2])};
   made.processors.resize(in.count(sizeof(int)));
   in.read(made.processors.data(), made.processors.size() * sizeof(int));
   return made;
@@ -48,9 +55,16 @@ template <class = void>
 template <class>
 class basic_pooled_worker final : private task_source {
  public:
-  basic_pooled_worker(worker_board& board, ring_positions& results, std::span<std::byte> result_ring, ring_positions& tasks,
-                      std::span<const std::byte> task_ring, const doorbell& bell, const process_mark& mark) noexcept
-      : board_(board), results_(results), result_ring_(result_ring), parcels_(tasks, task_ring), bell_(bell), mark_(mark) {}
+  /// `places` is the memory of results that all have the same size.
+  basic_pooled_worker(worker_board& board, ring_positions& results, std::span<std::byte> result_ring, std::span<std::byte> places,
+                      ring_positions& tasks, std::span<const std::byte> task_ring, const doorbell& bell, const process_mark& mark) noexcept
+      : board_(board),
+        results_(results),
+        result_ring_(result_ring),
+        places_(places),
+        parcels_(tasks, task_ring),
+        bell_(bell),
+        mark_(mark) {}
 
   /// Returns when nobody needs this worker any more.
   void run() noexcept {
@@ -81,8 +95,8 @@ class basic_pooled_worker final : private task_source {
     call->say_known(no_index);
     if (!opening.processors.empty()) affinity_mask::of(opening.processors).bind();
     jobs_ = &*call;
-    const bool goes_on =
-        worker_loop(*call, opening.worker, board_, frame_writer(results_, result_ring_), no_places_, bell_, mark_, this).run();
+    const direct_results places(places_, opening.result_size, opening.ranges_before);
+    const bool goes_on = worker_loop(*call, opening.worker, board_, frame_writer(results_, result_ring_), places, bell_, mark_, this).run();
     initialized_ = true;
     if (!opening.processors.empty()) home_.bind();
     return goes_on;
@@ -124,10 +138,10 @@ class basic_pooled_worker final : private task_source {
   worker_board& board_;
   ring_positions& results_;
   std::span<std::byte> result_ring_;
+  std::span<std::byte> places_;
   parcel_receiver parcels_;
   const doorbell& bell_;
   const process_mark& mark_;
-  const direct_results no_places_;
   const affinity_mask home_;
   packed_call* jobs_ = nullptr;
   std::uint32_t call_ = 0;

@@ -1,15 +1,17 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <new>
-#include <system_error>
+#include <span>
 
 #include <manyhands/backend.hpp>
+#include <manyhands/detail/assignment.hpp>
 #include <manyhands/detail/direct_results.hpp>
 #include <manyhands/detail/os.hpp>
 #include <manyhands/detail/supervisor.hpp>
@@ -23,14 +25,7 @@ namespace manyhands::detail {
 template <class>
 class basic_result_intake {
  public:
-  /// `result_size` is the size of every result's bytes, 0 where it varies.
-  basic_result_intake(jobs& work, supervisor& records, std::size_t result_size) : work_(work), records_(records) {
-    if (result_size == 0 || result_size > direct_results::largest) return;
-    try {
-      places_ = direct_results(work.known(), result_size);
-    } catch (const std::system_error&) {  // rings do as well, and need no more memory than there are workers
-    }
-  }
+  basic_result_intake(jobs& work, supervisor& records) noexcept : work_(work), records_(records) {}
 
   /// Takes in all that a worker has left up to now. False where it says what cannot be.
   [[nodiscard]] bool take(int number, worker_link& link) {
@@ -48,28 +43,26 @@ class basic_result_intake {
   }
 
   /// Takes in the results that a worker has put in their places.
-  void take_places(int number) {
-    if (places_.size() == 0) return;
+  void take_places(int number, const worker_link& link) {
+    if (link.places().size() == 0) return;
     for (;;) {
-      const index_range expected = records_.expected(number);
-      std::size_t index = expected.first;
-      for (; index != expected.last && places_.has(index); ++index) {
-        reader bytes(places_.get(index));
-        load(index, bytes);
-      }
-      records_.completed(number, index - expected.first);
-      if (index != expected.last || expected.empty()) return;
+      const assignment::range expected = records_.current(number);
+      const direct_results::row places = link.places().of_range(expected.number);
+      const std::size_t begin = expected.done - expected.first;
+      if (begin >= places.capacity()) return;
+      std::array<std::byte, 4 * direct_results::largest> copies;
+      const std::size_t taken = places.take(begin, expected.last - expected.first, copies);
+      if (taken == 0) return;
+      work_.load_all({expected.done, expected.done + taken}, std::span(copies).first(taken * link.places().size()));
+      records_.completed(number, taken);
     }
   }
-
-  /// Where workers put results of a fixed size.
-  [[nodiscard]] const direct_results& places() const noexcept { return places_; }
 
  private:
   bool take_frames(int number, worker_link& link) {
     frame_reader& frames = link.frames();
     for (;;) {
-      take_places(number);
+      take_places(number, link);
       switch (frames.next([&](const frame_header& header) { return is_plausible(number, link, header); },
                           [](const std::atomic<std::uint32_t>& word) { futex_wake(word); })) {
         case frame_reader::state::corrupt:
@@ -88,7 +81,7 @@ class basic_result_intake {
     records_.limited(work_.limit());
     if (header.index >= work_.limit()) return true;
     // The places of the tasks before it are filled by now, and were perhaps not when we looked.
-    take_places(number);
+    take_places(number, link);
     const index_range expected = records_.expected(number);
     return !expected.empty() && header.index == expected.first;
   }
@@ -107,22 +100,13 @@ class basic_result_intake {
     } else if (header.kind == frame_kind::error) {
       work_.load_error(index, bytes);
     } else {
-      load(index, bytes);
+      work_.load_all({index, index + 1}, frames.payload());
     }
     records_.completed(number, 1);
   }
 
-  void load(std::size_t index, reader& bytes) noexcept {
-    try {
-      work_.load(index, bytes);
-    } catch (...) {
-      work_.fail(index, std::current_exception());
-    }
-  }
-
   jobs& work_;
   supervisor& records_;
-  direct_results places_;
 };
 using result_intake = basic_result_intake<void>;
 

@@ -127,6 +127,23 @@ class slot_jobs final : public jobs {
     if (is_observed) tell_far_run(index, run, nullptr);
     announce(index);
   }
+  void load_all(index_range tasks, std::span<const std::byte> bytes) noexcept override {
+    try {
+      make_room_late();
+    } catch (...) {  // each task meets it again, and fails with it
+    }
+    if (is_watched_ || !roomy_) return jobs::load_all(tasks, bytes);
+    const std::size_t size = bytes.size() / tasks.size();
+    for (; !tasks.empty(); ++tasks.first, bytes = bytes.subspan(size)) {
+      try {
+        reader one(bytes.first(size));
+        slots_.load(tasks.first, one);
+        announce(tasks.first);
+      } catch (...) {
+        fail(tasks.first, std::current_exception());
+      }
+    }
+  }
   void load_error(std::size_t index, reader& bytes) noexcept override {
     if (facts().observed == nullptr) {
       settle_failed(index, load_exception(bytes));

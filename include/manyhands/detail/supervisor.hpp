@@ -61,6 +61,8 @@ class basic_supervisor {
 
   /// From now on workers are let go as soon as there is nothing more for them, rather than when the call ends: nobody else needs them.
   void let_go_early() noexcept { lets_go_ = true; }
+  /// From now on ranges have at most so many tasks, where nobody asked for a size.
+  void limit_ranges(std::size_t tasks) noexcept { most_in_range_ = tasks; }
 
   // --- events
 
@@ -169,6 +171,8 @@ class basic_supervisor {
 
   // --- queries
 
+  /// The range of which the worker owes the next result, cut off at the limit. Empty where it owes none.
+  [[nodiscard]] assignment::range current(int number) const noexcept { return at(number).given.current(limit_); }
   /// The tasks whose results the worker owes next, in this order.
   [[nodiscard]] index_range expected(int number) const noexcept { return at(number).given.expected(limit_); }
   /// True once no task that somebody wants is left.
@@ -233,11 +237,12 @@ class basic_supervisor {
     return false;
   }
 
+  [[nodiscard]] std::size_t automatic_size() const noexcept { return std::min(pace_.size(), most_in_range_); }
   static adaptive_batch fresh_pace() noexcept { return adaptive_batch(std::chrono::microseconds(700)); }
   [[nodiscard]] bool is_dry() const noexcept { return dry_ || fetched_ >= limit_; }
   [[nodiscard]] std::size_t batch_now() const noexcept {
     if (!batch_.is_automatic()) return std::min(batch_.count(), worker_board::most_tasks);
-    return std::min(pace_.size(), fair_share(unfetched_, static_cast<int>(workers_.size())));
+    return std::min(automatic_size(), fair_share(unfetched_, static_cast<int>(workers_.size())));
   }
 
   /// Gives tasks to workers that have so many ranges; to those first that can begin at once.
@@ -256,7 +261,7 @@ class basic_supervisor {
     index_range& source = todo_.front();
     index_range tasks = source;
     // What comes back from a worker may be much, and is shared out again; batches of a fixed size stay together.
-    if (batch_.is_automatic() && tasks.size() > pace_.size()) tasks.last = tasks.first + pace_.size();
+    if (batch_.is_automatic()) tasks.last = tasks.first + std::min(tasks.size(), automatic_size());
     tasks.last = tasks.first + std::min(tasks.size(), quota_ - at(number).got);
     at(number).got += tasks.size();
     source.first = tasks.last;
@@ -359,6 +364,7 @@ class basic_supervisor {
   bool dry_ = false;               // the call had no more tasks to hand out
   bool begun_ = false;
   bool lets_go_ = false;
+  std::size_t most_in_range_ = no_index;
   std::size_t limit_ = no_index;
   int deaths_outside_ = 0;
   int deaths_without_progress_ = 0;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <manyhands/detail/wire.hpp>
@@ -83,11 +84,26 @@ class basic_parcel_receiver {
   /// is called when there is much room again. False where `wait` said no: then the rest comes with the next call of this.
   template <class Wait, class Made>
   [[nodiscard]] bool find(std::uint64_t number, Wait&& wait, Made&& made_room) {
+    release(std::exchange(staying_, 0), made_room);
+    // Most parcels are small, come in turn, and are there.
+    if (missing_ == 0 && header_size_ == 0) {
+      if (const std::span<const std::byte> piece = next(ring_.size()); piece.size() >= sizeof header_) {
+        std::memcpy(&header_, piece.data(), sizeof header_);
+        if (header_.number == number && header_.length <= std::min(piece.size() - sizeof header_, ring_.size() / in_place)) {
+          found_ = piece.subspan(sizeof header_, static_cast<std::size_t>(header_.length));
+          staying_ = sizeof header_ + found_.size();
+          return true;
+        }
+      }
+    }
     for (;;) {
       if (missing_ == 0) {
         if (header_size_ == sizeof header_) {
           header_size_ = 0;
-          if (header_.number == number) return true;
+          if (header_.number == number) {
+            found_ = bytes_;
+            return true;
+          }
         }
         while (header_size_ != sizeof header_) {
           const std::span<const std::byte> piece = next(sizeof header_ - header_size_);
@@ -109,12 +125,14 @@ class basic_parcel_receiver {
       release(piece.size(), made_room);
     }
   }
-  /// Of the parcel that was found.
-  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
-  [[nodiscard]] bool has_news() const noexcept { return positions_.tail.load(std::memory_order_acquire) != head_; }
+  /// Of the parcel that was found. Valid until the next call of `find`.
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return found_; }
+  [[nodiscard]] bool has_news() const noexcept { return positions_.tail.load(std::memory_order_acquire) != head_ + staying_; }
 
  private:
   static constexpr std::size_t most_kept = std::size_t{4} << 20;
+  // A parcel that stays in the ring until its task has run keeps room from those that follow: up to this part of all.
+  static constexpr std::size_t in_place = 64;
 
   /// What is there, side by side, of the next `most` bytes.
   [[nodiscard]] std::span<const std::byte> next(std::uint64_t most) noexcept {
@@ -142,6 +160,8 @@ class basic_parcel_receiver {
   std::size_t header_size_ = 0;  // of it, what was read
   std::uint64_t missing_ = 0;    // of the bytes behind it
   std::vector<std::byte> bytes_;
+  std::span<const std::byte> found_;
+  std::size_t staying_ = 0;  // of the ring's bytes, those of the parcel that was found, where they stay in it
 };
 using parcel_receiver = basic_parcel_receiver<void>;
 

@@ -46,13 +46,19 @@ template <class = void>
   constexpr std::size_t largest = std::size_t{64} << 10;
   if (bytes.size() > largest) return 0;
   std::uint64_t digest = 0x9e3779b97f4a7c15u;
-  while (!bytes.empty()) {
-    std::uint64_t word = 0;
-    const std::size_t size = std::min(bytes.size(), sizeof word);
-    std::memcpy(&word, bytes.data(), size);
+  std::uint64_t word = 0;
+  const auto mix = [&] {
     digest = (digest ^ word) * 0xc2b2ae3d27d4eb4fu;
     digest ^= digest >> 32;
-    bytes = bytes.subspan(size);
+  };
+  for (; bytes.size() >= sizeof word; bytes = bytes.subspan(sizeof word)) {
+    std::memcpy(&word, bytes.data(), sizeof word);
+    mix();
+  }
+  if (!bytes.empty()) {
+    word = 0;
+    std::memcpy(&word, bytes.data(), bytes.size());
+    mix();
   }
   return digest;
 }

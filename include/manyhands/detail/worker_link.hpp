@@ -42,20 +42,20 @@ class basic_worker_link {
   /// The ring of tasks, for a worker that does not inherit them. They are packed when there is room.
   static constexpr std::size_t task_ring_size = std::size_t{1} << 18;
 
-  /// Forks a worker. Throws `std::system_error` where that cannot be. The memory is new each time: what the last worker wrote, or a child
-  /// that it left behind still writes, is not there.
-  void start(jobs& work, int number, const parent_facts& parent, const direct_results& places, const doorbell& bell,
+  /// Forks a worker. `result_size` is that of every result's bytes, 0 where it varies. Throws `std::system_error` where that cannot be. The
+  /// memory is new each time: what the last worker wrote, or a child that it left behind still writes, is not there.
+  void start(jobs& work, int number, const parent_facts& parent, std::size_t result_size, const doorbell& bell,
              std::span<basic_worker_link> siblings) {
     const std::span<std::byte> ring = renew_memory(0);
-    const open_memory open(memory_, places.memory());
+    places_ = direct_results(places_memory(), result_size);
+    const open_memory open(memory_);
     started_at_ = std::chrono::steady_clock::now();
     process_ = child_process::fork([&](const sigset_t& mask) noexcept {
       for (basic_worker_link& sibling : siblings) sibling.process_.disown();
       become_worker(parent, mask);
       memory_.close_to_children();  // what tasks fork has no business here
-      if (places.memory()) places.memory().close_to_children();
       live(work.facts().memory_limit, [&](const process_mark& mark) noexcept {
-        worker_loop(work, number, *board_, frame_writer(shared_->positions, ring), places, bell, mark).run();
+        worker_loop(work, number, *board_, frame_writer(shared_->positions, ring), places_, bell, mark).run();
       });
     });
     board_->open_gate();
@@ -64,20 +64,21 @@ class basic_worker_link {
   void start_pooled(std::size_t memory_limit, const parent_facts& parent, const sigset_t& mask) {
     bell_ = std::make_unique<doorbell>();
     const std::span<std::byte> ring = renew_memory(sizeof(ring_positions) + task_ring_size);
-    ring_positions* const positions = ::new (static_cast<void*>(ring.data() + ring.size())) ring_positions;
-    const std::span<std::byte> task_ring(ring.data() + ring.size() + sizeof(ring_positions), task_ring_size);
+    std::byte* const more = memory_.data() + memory_size;
+    ring_positions* const positions = ::new (static_cast<void*>(more)) ring_positions;
+    const std::span<std::byte> task_ring(more + sizeof(ring_positions), task_ring_size);
     parcels_ = parcel_sender(*positions, task_ring);
     outbox_ = {};
     calls_ = 0;
+    ranges_before_ = 0;
     tasks_given = 0;
-    const shared_memory none;
-    const open_memory open(memory_, none);
+    const open_memory open(memory_);
     started_at_ = std::chrono::steady_clock::now();
     process_ = child_process::fork([&](const sigset_t&) noexcept {
       become_worker(parent, mask);
       memory_.close_to_children();
       live(memory_limit, [&](const process_mark& mark) noexcept {
-        pooled_worker(*board_, shared_->positions, ring, *positions, task_ring, *bell_, mark).run();
+        pooled_worker(*board_, shared_->positions, ring, places_memory(), *positions, task_ring, *bell_, mark).run();
       });
     });
     board_->open_gate();
@@ -85,19 +86,24 @@ class basic_worker_link {
 
   // --- a worker that lives on
 
-  /// Begins a call, as `save_opening` and `save_call` have written it, with a worker that is idle.
-  void begin_call(std::span<const std::byte> opening, std::span<const std::byte> call) {
+  /// Begins a call, as `save_call` has written it, with a worker that is idle.
+  void begin_call(call_opening opening, std::span<const std::byte> call) {
+    ranges_before_ += posted;
+    opening.ranges_before = ranges_before_;
+    places_ = direct_results(places_memory(), opening.result_size, ranges_before_);
     posted = finished = 0;
     is_ready = false;
     last_seen_ = {};
     outbox_.waiting.clear();
     board_->begin_call(++calls_);
-    const parcel_header header{parcel_header::of_call(calls_), opening.size() + call.size()};
+    parcel_header header{parcel_header::of_call(calls_), 0};
     outbox_.bytes.clear();
     outbox_.sent = 0;
     outbox_.bytes.write(&header, sizeof header);
-    outbox_.bytes.write(opening.data(), opening.size());
+    save_opening(opening, outbox_.bytes);
     outbox_.bytes.write(call.data(), call.size());
+    header.length = outbox_.bytes.size() - sizeof header;
+    outbox_.bytes.overwrite(0, &header, sizeof header);
     static_cast<void>(send_bytes());
     parcels_.publish();
   }
@@ -117,16 +123,11 @@ class basic_worker_link {
   void send(jobs& work, bool is_posted = false) {
     bool is_news = false;
     while (send_bytes(is_news)) {
-      while (!outbox_.waiting.empty() && outbox_.waiting.front().tasks.empty()) outbox_.waiting.erase(outbox_.waiting.begin());
-      if (outbox_.waiting.empty()) break;
-      const std::size_t index = outbox_.waiting.front().tasks.first++;
-      parcel_header header{index, 0};
       outbox_.bytes.clear();
       outbox_.sent = 0;
-      outbox_.bytes.write(&header, sizeof header);
-      work.pack(index, outbox_.bytes);
-      header.length = outbox_.bytes.size() - sizeof header;
-      outbox_.bytes.overwrite(0, &header, sizeof header);
+      while (outbox_.bytes.size() < worth_sending && pack_next(work)) {
+      }
+      if (outbox_.bytes.size() == 0) break;
     }
     if (!is_news) return;
     parcels_.publish();
@@ -212,6 +213,8 @@ class basic_worker_link {
   [[nodiscard]] const child_process& process() const noexcept { return process_; }
   [[nodiscard]] worker_board& board() const noexcept { return *board_; }
   [[nodiscard]] frame_reader& frames() noexcept { return frames_; }
+  /// Where the worker puts results that all have the same size.
+  [[nodiscard]] const direct_results& places() const noexcept { return places_; }
 
   // What the caller has seen; the board may say less by now, or rubbish.
   std::uint32_t posted = 0;    // ranges given
@@ -233,6 +236,10 @@ class basic_worker_link {
     ring_positions positions;
     crash_record crash;
   };
+  static constexpr std::size_t memory_size = sizeof(layout) + ring_size + direct_results::memory_size;
+
+  // Many small parcels go into the ring at once.
+  static constexpr std::size_t worth_sending = std::size_t{4} << 10;
 
   /// What is on the way to a worker that lives on.
   struct outbox {
@@ -241,13 +248,13 @@ class basic_worker_link {
       index_range tasks;
     };
     std::vector<range> waiting = {};  // not packed yet
-    writer bytes = {};                // of the parcel that is being sent
+    writer bytes = {};                // of the parcels that are being sent
     std::size_t sent = 0;
   };
 
-  /// Memory for a new worker, with so many bytes behind the ring of results, which it returns.
+  /// Memory for a new worker, with so many bytes behind what every one has. Returns the ring of results.
   std::span<std::byte> renew_memory(std::size_t more) {
-    memory_ = shared_memory(sizeof(layout) + ring_size + more);
+    memory_ = shared_memory(memory_size + more);
     shared_ = ::new (memory_.data()) layout;
     board_ = &shared_->board;
     crash_ = &shared_->crash;
@@ -258,6 +265,10 @@ class basic_worker_link {
     last_seen_ = {};
     last_moment = std::chrono::steady_clock::time_point::max();
     return ring;
+  }
+  /// Behind the ring of results.
+  [[nodiscard]] std::span<std::byte> places_memory() const noexcept {
+    return {memory_.data() + sizeof(layout) + ring_size, direct_results::memory_size};
   }
   /// All that a worker does. Does not return.
   template <class Serve>
@@ -274,7 +285,20 @@ class basic_worker_link {
     flush_standard_streams(streams::foreign);
     end_worker(0);
   }
-  /// Sends what there is room for of the parcel that is being sent. True where nothing is left of it.
+  /// Packs the next task that waits. False where none does.
+  bool pack_next(jobs& work) {
+    while (!outbox_.waiting.empty() && outbox_.waiting.front().tasks.empty()) outbox_.waiting.erase(outbox_.waiting.begin());
+    if (outbox_.waiting.empty()) return false;
+    const std::size_t index = outbox_.waiting.front().tasks.first++;
+    const std::size_t begin = outbox_.bytes.size();
+    parcel_header header{index, 0};
+    outbox_.bytes.write(&header, sizeof header);
+    work.pack(index, outbox_.bytes);
+    header.length = outbox_.bytes.size() - begin - sizeof header;
+    outbox_.bytes.overwrite(begin, &header, sizeof header);
+    return true;
+  }
+  /// Sends what there is room for of the parcels that are being sent. True where nothing is left of them.
   bool send_bytes() noexcept {
     bool is_news = false;
     return send_bytes(is_news);
@@ -290,20 +314,13 @@ class basic_worker_link {
   /// Children forked while it lives have the memory.
   class open_memory {
    public:
-    open_memory(const shared_memory& own, const shared_memory& places) noexcept : own_(own), places_(places) {
-      own_.open_to_children();
-      if (places_) places_.open_to_children();
-    }
+    explicit open_memory(const shared_memory& own) noexcept : own_(own) { own_.open_to_children(); }
     open_memory(const open_memory&) = delete;
     open_memory& operator=(const open_memory&) = delete;
-    ~open_memory() {
-      own_.close_to_children();
-      if (places_) places_.close_to_children();
-    }
+    ~open_memory() { own_.close_to_children(); }
 
    private:
     const shared_memory& own_;
-    const shared_memory& places_;
   };
 
   struct sign_of_life {
@@ -318,6 +335,7 @@ class basic_worker_link {
   worker_board* board_ = nullptr;
   const crash_record* crash_ = nullptr;
   frame_reader frames_;
+  direct_results places_;
   child_process process_;  // after memory_: it ends before that goes
   std::chrono::steady_clock::time_point started_at_;
   sign_of_life last_seen_;
@@ -327,6 +345,7 @@ class basic_worker_link {
   parcel_sender parcels_;
   outbox outbox_;
   std::uint32_t calls_ = 0;
+  std::uint32_t ranges_before_ = 0;  // in all its calls but this one
 };
 using worker_link = basic_worker_link<void>;
 

@@ -45,7 +45,7 @@ class basic_worker_loop {
  public:
   basic_worker_loop(const basic_worker_loop&) = delete;
   basic_worker_loop& operator=(const basic_worker_loop&) = delete;
-  /// `places` may have size 0: then all results travel as frames. `source` is null where tasks were inherited.
+  /// `source` is null where tasks were inherited.
   basic_worker_loop(jobs& work, int number, worker_board& board, frame_writer results, const direct_results& places, const doorbell& bell,
                     const process_mark& mark, task_source* source = nullptr) noexcept
       : work_(work),
@@ -116,7 +116,8 @@ class basic_worker_loop {
     index_range tasks = board_.range(number);
     // A task of ours may have overwritten it. The caller will miss the results and end us.
     if (tasks.last > work_.known() || tasks.first > tasks.last) tasks = {};
-    places_.expect(tasks.first, tasks.last);
+    const direct_results::row places = places_.of_range(number);
+    places.expect(tasks.size());
     here.attempt = std::clamp(board_.attempt(number), 0, work_.facts().retries);
     const clock::time_point start = clock::now();
     std::uint32_t begun = 0;
@@ -125,7 +126,7 @@ class basic_worker_loop {
     for (std::size_t index = tasks.first; index < tasks.last && is_wanted(index) && board_.claim(number, begun); ++index, ++begun) {
       if (source_ != nullptr && !source_->fetch(index)) break;
       board_.begin_task(index);
-      run_task(index);
+      run_task(index, places, begun);
       board_.end_task(index);
       flush_if_written();  // the caller may end this worker before it comes to its end, and what was done shall be seen
     }
@@ -133,12 +134,13 @@ class basic_worker_loop {
     ring();
   }
 
-  void run_task(std::size_t index) noexcept {
+  /// `task` counts those of the range.
+  void run_task(std::size_t index, const direct_results::row& places, std::size_t task) noexcept {
     bytes_.clear();
     const task_result what = work_.execute(index, bytes_);
     end_if_copy();
-    if (what == task_result::value && places_.size() != 0 && bytes_.size() == places_.size()) {
-      places_.put(index, bytes_.bytes());
+    if (what == task_result::value && task < places.capacity() && bytes_.size() == places_.size()) {
+      places.put(task, bytes_.bytes());
     } else {
       send(index, what == task_result::value ? frame_kind::value : frame_kind::error);
     }
@@ -169,7 +171,7 @@ class basic_worker_loop {
   int number_;
   worker_board& board_;
   frame_writer results_;
-  const direct_results& places_;
+  const direct_results places_;
   const doorbell& bell_;
   const process_mark& mark_;
   task_source* const source_;
