@@ -236,9 +236,12 @@ TEST_CASE("a worker that overwrites its own board or ring costs one task at a ti
   const manyhands_test::leak_check leaks;
   const auto seed = GENERATE(range(0u, 30u));
   constexpr std::size_t count = 60;
-  const std::size_t span = seed % 2 == 0 ? manyhands_test::control_size : manyhands_test::control_size + 4096;
+  const bool hits_board = seed % 2 == 0;
   auto make = [=](std::size_t index) {
-    if (index % 20 == 7) manyhands_test::scribble(seed + static_cast<unsigned>(index), 1 + static_cast<int>(seed * 4), span);
+    if (index % 20 == 7) {
+      manyhands_test::scribble(seed + static_cast<unsigned>(index), 1 + static_cast<int>(seed * 4),
+                               hits_board ? manyhands_test::control_size : 4096, hits_board ? 0 : manyhands_test::ring_at);
+    }
     return std::to_string(index * 3);
   };
   vector_jobs<std::string> work(tasks_of<std::string>(count, make));
@@ -253,10 +256,9 @@ TEST_CASE("a worker that overwrites results in their places costs one task at a 
   const manyhands_test::leak_check leaks;
   const auto seed = GENERATE(range(0u, 30u));
   constexpr std::size_t count = 60;
-  constexpr std::size_t places = 16'384;  // the tags come first, then the results
-  const std::size_t begin = manyhands_test::places_at + (seed % 2 == 0 ? 0 : direct_results::capacity_for(sizeof(int)) * 8);
   vector_jobs<int> work(tasks_of<int>(count, [=](std::size_t index) {
-    if (index % 20 == 7) manyhands_test::scribble(seed + static_cast<unsigned>(index), places, 600, begin);
+    if (index % 20 == 7)
+      manyhands_test::scribble(seed + static_cast<unsigned>(index), 1 + static_cast<int>(seed * 20), 800, manyhands_test::control_size);
     return static_cast<int>(index * 3);
   }));
   run(work, 2, GENERATE(manyhands::batch_size(manyhands::automatic), manyhands::batch_size(30)));
@@ -288,7 +290,7 @@ TEST_CASE("a worker that wipes all that it shares is replaced") {
   vector_jobs<int> work(tasks_of<int>(40, [=](std::size_t index) {
     if (index == 11) {
       std::byte* const memory = manyhands_test::memory_shared_with_caller();
-      std::memset(memory, with, manyhands_test::places_at + direct_results::memory_size);
+      std::memset(memory, with, manyhands_test::ring_at + worker_link::ring_size);
     }
     return static_cast<int>(index);
   }));

@@ -61,7 +61,7 @@ struct hearing {
 void forge_last_header(std::size_t length, std::uint64_t index, frame_kind kind) {
   std::byte* const memory = manyhands_test::memory_shared_with_caller();
   const auto& positions = *reinterpret_cast<ring_positions*>(memory + sizeof(worker_board));
-  std::byte* const where = memory + manyhands_test::control_size + positions.tail - length - sizeof(frame_header);
+  std::byte* const where = memory + manyhands_test::ring_at + positions.tail - length - sizeof(frame_header);
   frame_header header;
   std::memcpy(&header, where, sizeof header);
   header.index = index;

@@ -43,7 +43,7 @@ struct control {
   manyhands::detail::crash_record crash;
 };
 inline constexpr std::size_t control_size = sizeof(control);
-/// Where the places of results begin.
-inline constexpr std::size_t places_at = control_size + manyhands::detail::worker_link::ring_size;
+/// Where the ring begins, behind the places of results.
+inline constexpr std::size_t ring_at = control_size + manyhands::detail::direct_results::memory_size;
 
 }  // namespace manyhands_test

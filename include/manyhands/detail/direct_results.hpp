@@ -22,6 +22,10 @@ template <class>
 class basic_direct_results {
   using tag = std::atomic<std::uint64_t>;
 
+  // So many tags, then as many results: those of a short call are in one page.
+  static constexpr std::size_t group = 32;
+  [[nodiscard]] static constexpr std::size_t group_size(std::size_t size) noexcept { return group * (sizeof(tag) + size); }
+
  public:
   /// Larger results are no cheaper here than as frames.
   static constexpr std::size_t largest = 1024;
@@ -30,14 +34,14 @@ class basic_direct_results {
 
   /// How many tasks of a range have places.
   [[nodiscard]] static constexpr std::size_t capacity_for(std::size_t size) noexcept {
-    return size != 0 && size <= largest ? memory_size / worker_board::places / (size + sizeof(tag)) : 0;
+    return size != 0 && size <= largest ? memory_size / worker_board::places / group_size(size) * group : 0;
   }
 
   /// The places of one range.
   class row {
    public:
-    row(tag* tags, std::byte* bytes, std::size_t size, std::size_t capacity, std::uint32_t mark) noexcept
-        : tags_(tags), bytes_(bytes), size_(size), capacity_(capacity), mark_(mark) {}
+    row(std::byte* memory, std::size_t size, std::size_t capacity, std::uint32_t mark) noexcept
+        : memory_(memory), size_(size), capacity_(capacity), mark_(mark) {}
 
     /// How many tasks have places. Tasks are counted from the first one of the range.
     [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
@@ -46,29 +50,28 @@ class basic_direct_results {
 
     /// The results of so many tasks are to come.
     void expect(std::size_t tasks) const noexcept {
-      tasks = std::min(tasks, capacity_);
-      if (tasks * size_ < worth_prefaulting) return;
-      prefault(tags_, tasks * sizeof(tag), prefaulted::where_new);
-      prefault(bytes_, tasks * size_, prefaulted::where_new);
+      const std::size_t bytes = (std::min(tasks, capacity_) + group - 1) / group * group_size(size_);
+      if (bytes >= worth_prefaulting) prefault(memory_, bytes, prefaulted::where_new);
     }
     /// Puts a task's result in its place. It counts from the moment that this ends: a worker that dies before leaves none.
     void put(std::size_t task, std::span<const std::byte> result) const noexcept {
-      std::memcpy(bytes_ + task * size_, result.data(), size_);
-      tags_[task].store(tag_of(result), std::memory_order_release);
+      std::memcpy(bytes_of(task), result.data(), size_);
+      tags_of(task)[0].store(tag_of(result), std::memory_order_release);
     }
 
     // --- the caller
 
-    /// Copies results to `to`, side by side, from that of `task` on: as many as are there, have room in it, and come before that of task
-    /// `end`. Gives their number.
+    /// Copies results to `to`, side by side, from that of `task` on: some of those that are there, have room in it, and come before that of
+    /// task `end`. Gives their number, 0 where there are none.
     [[nodiscard]] std::size_t take(std::size_t task, std::size_t end, std::span<std::byte> to) const noexcept {
-      const std::size_t most = std::min({end - task, capacity_ - task, to.size() / size_});
+      const std::size_t most = std::min({end - task, group - task % group, to.size() / size_});
+      const tag* const tags = tags_of(task);
       std::size_t marked = 0;
-      while (marked != most && static_cast<std::uint32_t>(tags_[task + marked].load(std::memory_order_acquire)) == mark_) ++marked;
-      std::memcpy(to.data(), bytes_ + task * size_, marked * size_);
+      while (marked != most && static_cast<std::uint32_t>(tags[marked].load(std::memory_order_acquire)) == mark_) ++marked;
+      std::memcpy(to.data(), bytes_of(task), marked * size_);
       // Of the copies: a task may write over the others at any time.
       std::size_t taken = 0;
-      while (taken != marked && tags_[task + taken].load(std::memory_order_relaxed) == tag_of(to.subspan(taken * size_, size_))) ++taken;
+      while (taken != marked && tags[taken].load(std::memory_order_relaxed) == tag_of(to.subspan(taken * size_, size_))) ++taken;
       return taken;
     }
 
@@ -79,8 +82,13 @@ class basic_direct_results {
       return (digest_of(result) & ~std::uint64_t{0xffffffff}) | mark_;
     }
 
-    tag* tags_;
-    std::byte* bytes_;
+    [[nodiscard]] std::byte* group_of(std::size_t task) const noexcept { return memory_ + task / group * group_size(size_); }
+    [[nodiscard]] tag* tags_of(std::size_t task) const noexcept { return reinterpret_cast<tag*>(group_of(task)) + task % group; }
+    [[nodiscard]] std::byte* bytes_of(std::size_t task) const noexcept {
+      return group_of(task) + group * sizeof(tag) + task % group * size_;
+    }
+
+    std::byte* memory_;
     std::size_t size_;
     std::size_t capacity_;
     std::uint32_t mark_;
@@ -95,10 +103,9 @@ class basic_direct_results {
 
   /// The places of range `number`, in place of those of range `number - worker_board::places`.
   [[nodiscard]] row of_range(std::uint32_t number) const noexcept {
-    if (size_ == 0) return {nullptr, nullptr, 0, 0, 0};
-    const std::size_t capacity = capacity_for(size_);
+    if (size_ == 0) return {nullptr, 0, 0, 0};
     std::byte* const begin = memory_ + number % worker_board::places * (memory_size / worker_board::places);
-    return {reinterpret_cast<tag*>(begin), begin + capacity * sizeof(tag), size_, capacity, ranges_before_ + number + 1};
+    return {begin, size_, capacity_for(size_), ranges_before_ + number + 1};
   }
 
   /// The size of every result, 0 where there are no places.

@@ -74,12 +74,12 @@ class basic_forked_call {
   bool step() {
     supervisor_.looked_around();
     for (std::size_t number = 0; number < links_.size(); ++number) hear(number);
-    for (worker_link& link : links_) link.offer_where_memory_runs_out();
     heed_limit();
     while (const std::optional<action> wanted = supervisor_.next()) {
       perform(*wanted);
       heed_limit();
     }
+    for (worker_link& link : links_) link.offer_where_memory_runs_out();
     if (supervisor_.is_broken()) give_up();
     return !supervisor_.is_finished();
   }

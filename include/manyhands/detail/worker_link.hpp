@@ -46,6 +46,7 @@ class basic_worker_link {
   /// memory is new each time: what the last worker wrote, or a child that it left behind still writes, is not there.
   void start(jobs& work, int number, const parent_facts& parent, std::size_t result_size, const doorbell& bell,
              std::span<basic_worker_link> siblings) {
+    const shared_memory last = std::move(memory_);  // which goes when the worker is on its way
     const std::span<std::byte> ring = renew_memory(0);
     places_ = direct_results(places_memory(), result_size);
     const open_memory open(memory_);
@@ -258,7 +259,7 @@ class basic_worker_link {
     shared_ = ::new (memory_.data()) layout;
     board_ = &shared_->board;
     crash_ = &shared_->crash;
-    const std::span<std::byte> ring(memory_.data() + sizeof(layout), ring_size);
+    const std::span<std::byte> ring(memory_.data() + sizeof(layout) + direct_results::memory_size, ring_size);
     frames_ = frame_reader(shared_->positions, ring);
     posted = finished = 0;
     is_ready = is_corrupt = is_offered = was_let_go = was_ended = is_late = is_stuck = false;
@@ -266,9 +267,9 @@ class basic_worker_link {
     last_moment = std::chrono::steady_clock::time_point::max();
     return ring;
   }
-  /// Behind the ring of results.
+  /// Right behind the board: a short call has its results in the page that it needs in any case.
   [[nodiscard]] std::span<std::byte> places_memory() const noexcept {
-    return {memory_.data() + sizeof(layout) + ring_size, direct_results::memory_size};
+    return {memory_.data() + sizeof(layout), direct_results::memory_size};
   }
   /// All that a worker does. Does not return.
   template <class Serve>
