@@ -160,6 +160,23 @@ TEST_CASE("an idle worker helps a nested call") {
   })());
 }
 
+TEST_CASE("who has nothing to do begins a task of the outer call rather than help with one that is begun") {
+  // The first outer task makes a call of its own at once, and its tasks take until the other outer tasks have begun.
+  std::atomic<int> begun = 0;
+  std::atomic<int> in_vain = 0;
+  const auto wait_for_all = [&] {
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (begun < 3 && std::chrono::steady_clock::now() < patience) nap(1);
+    if (begun < 3) ++in_vain;
+  };
+  Parallel(3)(numbers(3) | delayed([&](int i) {
+                ++begun;
+                if (i == 0) Parallel{3}(numbers(3) | delayed([&](int) { wait_for_all(); }));
+                wait_for_all();
+              }));
+  CHECK(in_vain == 0);
+}
+
 TEST_CASE("nested calls do not deadlock at any depth") {
   const int n_jobs = GENERATE(1, 2, 4);
   CAPTURE(n_jobs);

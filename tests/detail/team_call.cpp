@@ -71,6 +71,22 @@ TEST_CASE("a thread in a nested call counts in all calls around it") {
   REQUIRE(middle.has_room(nullptr));
 }
 
+TEST_CASE("a call further up comes before one further down, and of two calls side by side the one with fewer threads") {
+  team squad(5);
+  plain_jobs work(100, nothing);
+  team_call outer(squad, nullptr, work, six);
+  team_call one(squad, &outer, work, six);
+  team_call other(squad, &outer, work, six);
+  CHECK(outer.comes_before(one));
+  CHECK_FALSE(one.comes_before(outer));
+  CHECK_FALSE(one.comes_before(other));
+  const team_call::sitting seat = other.sit_down(nullptr);
+  CHECK(one.comes_before(other));
+  CHECK_FALSE(other.comes_before(one));
+  CHECK(outer.comes_before(one));
+  other.stand_up(seat.at, nullptr);
+}
+
 TEST_CASE("a thread that comes again gets its own seat, another one a seat of its own") {
   team squad(5);
   plain_jobs work(100, nothing);

@@ -387,17 +387,20 @@ class basic_team final : public employer {
     }
     return work;
   }
-  /// Something to do in any open call below `above`, the newest first: callers deep down wait for it.
+  /// Something to do in any open call below `above`. Further up there is more to do at a time, and less to take from each other; of several
+  /// calls there, in the one with the fewest threads.
   team_call::chance find(const team_call* above) noexcept {
+    team_call* best = nullptr;
     bool later = false;
     const clock::time_point now = clock::now();
     for (team_call* call = newest_; call != nullptr; call = call->older) {
       if ((above != nullptr && !call->is_below(above)) || !call->has_room(above) || call->is_left_to_consumer()) continue;
+      if (best != nullptr && !call->comes_before(*best)) continue;
       const team_call::chance work = call->look(now);
-      if (work.call != nullptr) return work;
+      if (work.call != nullptr) best = call;
       later = later || work.later;
     }
-    return {.later = later};
+    return {.call = best, .later = later};
   }
 
   /// Works in a call in this thread, which works in `above` already, until there is nothing more to take.

@@ -81,6 +81,11 @@ class basic_team_call final : public quiet_call {
     return false;
   }
 
+  /// Whether one who has nothing to do had better work in this call than in the other.
+  [[nodiscard]] bool comes_before(const basic_team_call& other) const noexcept {
+    return depth_ != other.depth_ ? depth_ < other.depth_ : threads_ < other.threads_;
+  }
+
   /// How many workers can be used at all.
   [[nodiscard]] std::size_t seats() const noexcept { return most_seats_; }
   /// Whether the calling thread may work here. One that works in `above` already counts there and further up.
@@ -348,6 +353,7 @@ class basic_team_call final : public quiet_call {
   [[nodiscard]] seat& at(std::size_t number) noexcept { return number == 0 ? first_ : (*others_)[number - 1]; }
 
   const std::size_t most_seats_;
+  const int depth_ = parent != nullptr ? parent->depth_ + 1 : 0;
   seat first_{0};
   std::unique_ptr<segmented<seat>> others_;  // null until somebody comes: most calls are short
   // Grows with the mutex held. Workers go through the seats without it.
