@@ -295,8 +295,8 @@ TEST_CASE("a worker that wipes all that it shares is replaced") {
     return static_cast<int>(index);
   }));
   run(work, 2);
-  // The task that did it, and others whose results it has wiped before they were taken.
-  CHECK(work.failed().size() <= 12);
+  // The task that did it, if anybody: its own result may come after that.
+  for (const std::size_t index : work.failed()) CHECK(index == 11);
   CHECK(work.succeeded() + work.failed().size() == 40);
 }
 

@@ -397,6 +397,7 @@ TEST_CASE("whatever happens to workers, every task that is wanted is settled onc
   const int workers = 1 + static_cast<int>(random() % 5);
   fake_call call(workers, chance(2) ? manyhands::batch_size(automatic) : manyhands::batch_size(1 + random() % 9), tasks);
   const bool stops = chance(3);
+  const bool corrupts = chance(2);
   if (chance(2)) call.supervisor.let_go_early();
   if (chance(2)) call.supervisor.limit_ranges(1 + random() % 7);
 
@@ -410,6 +411,7 @@ TEST_CASE("whatever happens to workers, every task that is wanted is settled onc
       if (chance(2)) call.become_ready(number);
     } else if (who.running) {
       if (chance(20)) call.kill(number);
+      else if (corrupts && chance(20)) call.kill(number, last_sign::kind::corrupt);
       else call.finish(number);
     } else {
       call.begin(number);
@@ -420,7 +422,9 @@ TEST_CASE("whatever happens to workers, every task that is wanted is settled onc
   if (call.supervisor.is_broken()) return;
   for (std::size_t task = 0; task < std::min(tasks, call.limit); ++task) {
     REQUIRE(call.settled[task] == 1);
-    REQUIRE(call.runs[task] == 1);
+    // One that may have overwritten its worker's memory runs again, and then alone.
+    REQUIRE(call.runs[task] >= 1);
+    REQUIRE(call.runs[task] <= (corrupts ? 2 : 1));
   }
 }
 
@@ -475,6 +479,41 @@ TEST_CASE("a worker that has overwritten its memory costs one attempt, whatever 
     call.at(0).attempt = 99;
     CHECK(call.kill(0, last_sign::kind::corrupt).has_value() == last);
   }
+}
+
+TEST_CASE("of tasks whose results a worker may have wiped, each gets a worker for itself, and the one that does it again is lost") {
+  const bool automatic_size = GENERATE(true, false);
+  fake_call call(2, automatic_size ? manyhands::batch_size(automatic) : manyhands::batch_size(5), 20);
+  call.supervisor.limit_ranges(5);
+  constexpr std::size_t evil = 8;
+  std::size_t lost = 0;
+  for (int step = 0; !call.supervisor.is_finished(); ++step) {
+    REQUIRE(step < 1000);
+    call.settle_down();
+    for (const int number : {0, 1}) {
+      manyhands_test::fake_worker& who = call.at(number);
+      if (!who.runs) continue;
+      if (!who.is_ready) call.become_ready(number);
+      // All that it owes before that task was done, and is wiped.
+      const auto task = call.begin(number);
+      if (!task) continue;
+      const bool owes_others = who.ranges.size() > 1 || who.ranges.front().next != who.ranges.front().last;
+      if (task == evil) {
+        const auto blamed = call.kill(number, last_sign::kind::corrupt);
+        if (blamed) {
+          ++lost;
+          CHECK(blamed == evil);
+          CHECK_FALSE(owes_others);
+        }
+      } else {
+        call.finish(number);
+      }
+    }
+  }
+  CHECK_FALSE(call.supervisor.is_broken());
+  CHECK(lost == 1);
+  CHECK(all_once(call.settled));
+  CHECK(call.runs.at(evil) <= 2);
 }
 
 TEST_CASE("a task that waits for another attempt may be taken back, and keeps its count") {

@@ -85,13 +85,11 @@ Container load_bits(reader& in) {
     if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(T) == 0) {
       const T* const first = reinterpret_cast<const T*>(bytes.data());
       if constexpr (std::is_copy_assignable_v<T>) {
-        if (bytes.size() >= worth_prefaulting) {
-          Container values;
-          values.reserve(count);
-          prefault(values.data(), bytes.size(), prefaulted::where_new);
-          values.assign(first, first + count);
-          return values;
-        }
+        Container values;
+        values.reserve(count);
+        prefault(values.data(), bytes.size(), prefaulted::where_new);
+        values.assign(first, first + count);
+        return values;
       }
       return Container(first, first + count);
     }

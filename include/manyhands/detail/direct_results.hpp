@@ -50,8 +50,7 @@ class basic_direct_results {
 
     /// The results of so many tasks are to come.
     void expect(std::size_t tasks) const noexcept {
-      const std::size_t bytes = (std::min(tasks, capacity_) + group - 1) / group * group_size(size_);
-      if (bytes >= worth_prefaulting) prefault(memory_, bytes, prefaulted::where_new);
+      prefault(memory_, (std::min(tasks, capacity_) + group - 1) / group * group_size(size_), prefaulted::where_new);
     }
     /// Puts a task's result in its place. It counts from the moment that this ends: a worker that dies before leaves none.
     void put(std::size_t task, std::span<const std::byte> result) const noexcept {

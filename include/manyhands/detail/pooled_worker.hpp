@@ -73,7 +73,6 @@ class basic_pooled_worker final : private task_source {
       if (!serve()) return;
     }
     board_.say_leaving();
-    ring();
   }
 
  private:

@@ -106,7 +106,7 @@ class value_results {
   void make_room_late(std::size_t size) {
     if constexpr (in_place) {
       values_.reserve(size);
-      if (size * sizeof(kept) >= worth_prefaulting) prefault(values_.data(), size * sizeof(kept));
+      prefault(values_.data(), size * sizeof(kept));
       values_.resize(size);
     } else {
       values_.grow(size);

@@ -127,15 +127,19 @@ class basic_supervisor {
   /// where it has another attempt.
   [[nodiscard]] std::optional<std::size_t> died(int number, last_sign sign) {
     worker& who = at(number);
-    const std::optional<std::size_t> culprit = who.given.culprit(sign, limit_);
+    std::optional<std::size_t> culprit = who.given.culprit(sign, limit_);
+    const bool is_excused = culprit && sign.what == last_sign::kind::corrupt && who.given.unfinished() > 1 && !is_suspect(*culprit);
+    if (is_excused) {
+      // What it has overwritten were results, too: it may be any of the tasks that it owes. Each of them gets a worker for itself.
+      for (const assignment::range& each : who.given.ranges()) suspects_.push_back({each.done, each.last});
+      culprit.reset();
+    }
     if (culprit) who.given.complete(1, limit_);
-    // What it had overwritten were results, too. Task by task, the one that did it can spoil few others when it runs again.
-    if (sign.what == last_sign::kind::corrupt) pace_ = fresh_pace();
     const bool again = culprit && has_another_attempt(*culprit, sign);
     // To end a late task is our own doing, and attempts are bounded by their number.
     if (sign.what != last_sign::kind::ended && !(sign.what == last_sign::kind::late && culprit)) {
       if (!again) ++deaths_without_progress_;
-      deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
+      deaths_outside_ = culprit || is_excused ? 0 : deaths_outside_ + 1;
     }
     while (!who.given.ranges().empty()) {
       if (const index_range rest = who.given.drop_newest(limit_)) todo_.insert(todo_.begin(), rest);
@@ -237,6 +241,10 @@ class basic_supervisor {
     return false;
   }
 
+  /// Whether the task may have been the one in which a worker has overwritten its memory: if another one does it, there will be no doubt.
+  [[nodiscard]] bool is_suspect(std::size_t task) const noexcept {
+    return std::any_of(suspects_.begin(), suspects_.end(), [task](index_range each) { return each.first <= task && task < each.last; });
+  }
   [[nodiscard]] std::size_t automatic_size() const noexcept { return std::min(pace_.size(), most_in_range_); }
   static adaptive_batch fresh_pace() noexcept { return adaptive_batch(std::chrono::microseconds(700)); }
   [[nodiscard]] bool is_dry() const noexcept { return dry_ || fetched_ >= limit_; }
@@ -249,7 +257,9 @@ class basic_supervisor {
   [[nodiscard]] std::optional<action> feed_those_with(std::size_t ranges) {
     for (const state life : {state::ready, state::starting}) {
       for (std::size_t number = 0; number < workers_.size(); ++number) {
-        if (workers_[number].life != life || workers_[number].given.ranges().size() != ranges || workers_[number].got >= quota_) continue;
+        const auto& given = workers_[number].given.ranges();
+        if (workers_[number].life != life || given.size() != ranges || workers_[number].got >= quota_) continue;
+        if (ranges != 0 && (is_suspect(given.front().first) || (!todo_.empty() && is_suspect(todo_.front().first)))) continue;
         if (!todo_.empty()) return give(static_cast<int>(number));
         if (is_dry()) return std::nullopt;
         return action{.what = action::kind::fetch, .most = batch_now()};
@@ -262,6 +272,7 @@ class basic_supervisor {
     index_range tasks = source;
     // What comes back from a worker may be much, and is shared out again; batches of a fixed size stay together.
     if (batch_.is_automatic()) tasks.last = tasks.first + std::min(tasks.size(), automatic_size());
+    if (is_suspect(tasks.first)) tasks.last = tasks.first + 1;
     tasks.last = tasks.first + std::min(tasks.size(), quota_ - at(number).got);
     at(number).got += tasks.size();
     source.first = tasks.last;
@@ -359,6 +370,7 @@ class basic_supervisor {
   std::size_t unfetched_;
   adaptive_batch pace_ = fresh_pace();
   work_done timed_ = {};
+  std::vector<index_range> suspects_;
   std::vector<index_range> todo_;  // fetched or taken back, and nobody's
   std::size_t fetched_ = 0;        // the tasks below it were fetched
   bool dry_ = false;               // the call had no more tasks to hand out
