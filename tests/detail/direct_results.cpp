@@ -62,7 +62,7 @@ TEST_CASE("without places there is no size, and no task has one") {
 
 TEST_CASE("there are as many places as there is memory for") {
   const shared_memory memory(direct_results::memory_size);
-  const std::size_t size = GENERATE(1, 3, 8, 100, direct_results::largest);
+  const auto size = GENERATE(as<std::size_t>{}, 1, 3, 8, 100, direct_results::largest);
   const direct_results places(all_of(memory), size);
   const std::size_t capacity = direct_results::capacity_for(size);
   CHECK(capacity * (size + 8) <= direct_results::memory_size / 2);
