@@ -1,14 +1,18 @@
 #include <manyhands/detail/stream_driver.hpp>
 
+#include <array>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
+#include <functional>
+#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
 
 #include <support/catch.hpp>
 #include <support/plain_jobs.hpp>
+#include <support/vector_jobs.hpp>
 
 using manyhands::index_range;
 using manyhands::plan;
@@ -18,6 +22,7 @@ using manyhands::detail::stream_in_caller;
 using manyhands::detail::stream_in_turns;
 using manyhands::detail::stream_on_team;
 using manyhands::detail::stream_watch;
+using manyhands_test::vector_jobs;
 
 namespace {
 
@@ -122,6 +127,17 @@ TEST_CASE("a part of a call's tasks runs them under the call's indices, and shar
   work.fail(2, nullptr);
   part.heed_limit();
   REQUIRE(part.limit() == 0);
+}
+
+TEST_CASE("a part of a call's tasks ends with a result that cannot be read") {
+  vector_jobs<int> work(std::vector<std::function<int()>>(10, [] { return 0; }), true);
+  work.refuse_to_load = 6;
+  part_of_jobs part(work, {4, 8});
+  const std::array<int, 2> results{5, 6};
+  part.load_all({1, 3}, std::as_bytes(std::span(results)));
+  CHECK(work.results[5] == 5);
+  CHECK(work.failed() == std::vector<std::size_t>{6});
+  CHECK(part.limit() == 2);
 }
 
 TEST_CASE("a backend that cannot run, or does not, gives the call up") {

@@ -117,6 +117,7 @@ class basic_part_of_jobs final : public jobs {
   void load(std::size_t index, reader& bytes) override { whole_.load(first_ + index, bytes); }
   void load_all(index_range tasks, std::span<const std::byte> bytes) noexcept override {
     whole_.load_all({first_ + tasks.first, first_ + tasks.last}, bytes);
+    heed_limit();
   }
   void load_error(std::size_t index, reader& bytes) noexcept override {
     whole_.load_error(first_ + index, bytes);
