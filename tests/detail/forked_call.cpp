@@ -300,6 +300,22 @@ TEST_CASE("a worker that wipes all that it shares is replaced") {
   CHECK(work.succeeded() + work.failed().size() == 40);
 }
 
+TEST_CASE("a task that wipes the results before it and then crashes is lost alone") {
+  const manyhands_test::leak_check leaks;
+  vector_jobs<int> work(tasks_of<int>(400, [](std::size_t index) {
+    if (index == 150) {
+      std::memset(manyhands_test::memory_shared_with_caller() + manyhands_test::control_size, 0xa5, direct_results::memory_size);
+      std::abort();
+    }
+    return static_cast<int>(index);
+  }));
+  run(work, 2, 100);
+  CHECK(work.failed() == std::vector<std::size_t>{150});
+  for (std::size_t index = 0; index < 400; ++index) {
+    if (index != 150) REQUIRE(work.results[index] == static_cast<int>(index));
+  }
+}
+
 TEST_CASE("a task that closes every descriptor it finds delays nothing but itself") {
   const manyhands_test::leak_check leaks;
   vector_jobs<int> work(tasks_of<int>(20, [](std::size_t index) {

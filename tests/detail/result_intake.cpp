@@ -1,8 +1,10 @@
 #include <manyhands/detail/result_intake.hpp>
 
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -117,6 +119,34 @@ TEST_CASE("what has no place, as the range has more tasks than places, comes as 
   for (std::size_t index = 0; index < work.results.size(); ++index) wrong += work.results[index] != static_cast<int>(index);
   CHECK(wrong == 0);
   CHECK(call.records.is_finished());
+}
+
+TEST_CASE("a frame that has begun comes before what was put in a place behind it") {
+  const manyhands_test::leak_check leaks;
+  // The first task sends the head of a frame by itself, and has a result in its place, too; the second sends the rest.
+  constexpr int forged = 777;
+  const auto memory = [] { return reinterpret_cast<manyhands_test::control*>(manyhands_test::memory_shared_with_caller()); };
+  const auto ring = [=] { return reinterpret_cast<std::byte*>(memory()) + manyhands_test::ring_at; };
+  vector_jobs<int> work({[=] {
+                           frame_header header{0, frame_kind::value, 0, sizeof forged, digest_of<>(std::as_bytes(std::span(&forged, 1)))};
+                           header.check = header.expected_check();
+                           std::memcpy(ring(), &header, sizeof header);
+                           memory()->positions.tail = sizeof header;
+                           while (memory()->positions.head != sizeof header) std::this_thread::yield();
+                           return 1;
+                         },
+                         [=] {
+                           std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the caller looks at the place meanwhile
+                           std::memcpy(ring() + sizeof(frame_header), &forged, sizeof forged);
+                           memory()->positions.tail = sizeof(frame_header) + sizeof forged;
+                           return 2;
+                         },
+                         [] { return 3; }});
+  hearing<int> call(work);
+  static_cast<void>(call.listen());
+  CHECK(work.results[0] == forged);
+  CHECK(work.results[1] == 2);
+  CHECK(work.results[2] == 3);
 }
 
 TEST_CASE("an initializer's error ends the call") {

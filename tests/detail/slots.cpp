@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -220,48 +221,80 @@ TEST_CASE("a batch that may be taken apart runs like any other, and stops at a f
   CHECK(thrown(all.work) == "6");
 }
 
+/// Takes any task for one that takes next to nothing.
+template <class Slots>
+struct hasty_slots : Slots {
+  using Slots::Slots;
+  static constexpr std::chrono::nanoseconds next_to_nothing{1'000'000};
+};
+
 TEST_CASE("tasks that take next to nothing, which are run several at a time, are tasks like any other") {
   struct note {
     std::vector<std::size_t>* seen;  // what each task took for its index
     std::size_t index;
     std::size_t fails;
+    std::stop_source* stop;  // what it stops instead
 
     std::size_t operator()() const {
       (*seen)[index] += 1 + manyhands::this_task::index();
-      if (index == fails) throw std::out_of_range(std::to_string(index));
+      if (index != fails) return index;
+      if (stop == nullptr) throw std::out_of_range(std::to_string(index));
+      stop->request_stop();
       return index;
     }
   };
-  constexpr std::size_t size = 100'000;
-  std::vector<std::size_t> seen(size);
-  std::vector<note> some;
-  for (std::size_t i = 0; i < size; ++i) some.push_back({&seen, i, 77'777});
-
+  constexpr std::size_t size = 50'000;
   const bool in_parts = GENERATE(false, true);
-  const auto run = [&](auto& all, std::size_t first, std::size_t last) {
-    if (!in_parts) return all.work.run({first, last});
-    manyhands::detail::splittable_range batch;
-    batch.open(first, last, {});
-    all.work.run_splittable(batch);
-  };
+  const std::size_t fails = in_parts ? 18'000 : 3'000;  // among the first that are run so, and amid a strip
+  std::vector<std::size_t> seen(size);
   const auto ran = [&](std::size_t index) { return seen[index] == index + 1; };
+  const auto tasks_with = [&](std::stop_source* stop) {
+    std::vector<note> some;
+    for (std::size_t i = 0; i < size; ++i) some.push_back({&seen, i, fails, stop});
+    return some;
+  };
+  const auto run = [&](auto& work, std::size_t first, std::size_t last) {
+    if (!in_parts) return work.run({first, last});
+    splittable_range batch;
+    batch.open(first, last, {});
+    work.run_splittable(batch);
+  };
+  using input = input_for<std::vector<note>>;
 
   SECTION("after a failure none is run") {
-    call all(some);
-    run(all, 3, 50'000);
-    run(all, 50'000, size);
-    CHECK(thrown(all.work) == "77777");
+    std::vector<note> some = tasks_with(nullptr);
+    hasty_slots<range_slots<input, value_results<std::size_t, true>>> slots(some);
+    slot_jobs<decltype(slots)> work(no_facts, slots, true);
+    run(work, 3, 30'000);
+    run(work, 30'000, size);
+    CHECK(thrown(work) == std::to_string(fails));
     std::size_t wrong = 0;
-    for (std::size_t i = 0; i < size; ++i) wrong += ran(i) != (i >= 3 && i <= 77'777);
+    for (std::size_t i = 0; i < size; ++i) wrong += ran(i) != (i >= 3 && i <= fails);
     CHECK(wrong == 0);
   }
   SECTION("where outcomes are wanted the others are") {
-    outcome_call<std::vector<note>> all(some);
-    run(all, 0, size);
+    std::vector<note> some = tasks_with(nullptr);
+    hasty_slots<range_slots<input, outcome_results<std::size_t>>> slots(some);
+    slot_jobs<decltype(slots)> work(no_facts, slots, true);
+    run(work, 0, size);
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < size; ++i) wrong += !ran(i);
     CHECK(wrong == 0);
-    CHECK_FALSE(all.take()[77'777].has_value());
+    CHECK_FALSE(slots.take()[fails].has_value());
+  }
+  SECTION("once the call was stopped none is run") {
+    std::stop_source stop;
+    const std::stop_token token = stop.get_token();
+    call_facts facts;
+    facts.stop = &token;
+    std::vector<note> some = tasks_with(&stop);
+    hasty_slots<range_slots<input, outcome_results<std::size_t>>> slots(some);
+    slot_jobs<decltype(slots)> work(facts, slots, true);
+    const std::stop_callback gives_up(token, [&] { work.cancel(); });
+    run(work, 0, size);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < size; ++i) wrong += ran(i) != (i <= fails);
+    CHECK(wrong == 0);
   }
 }
 

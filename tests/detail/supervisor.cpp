@@ -516,6 +516,69 @@ TEST_CASE("of tasks whose results a worker may have wiped, each gets a worker fo
   CHECK(call.runs.at(evil) <= 2);
 }
 
+TEST_CASE("a worker that says it ran another task than the one whose result is missing has wiped results") {
+  fake_call call(1, 5, 5);
+  call.settle_down();
+  call.become_ready(0);
+  for (const std::size_t task : {0U, 1U, 2U}) REQUIRE(call.begin(0) == task);  // two results that were wiped
+  CHECK_FALSE(call.kill(0).has_value());
+  std::vector<std::size_t> alone;
+  while (!call.supervisor.is_finished()) {
+    call.settle_down();
+    if (!call.at(0).is_ready) call.become_ready(0);
+    const auto task = call.begin(0);
+    if (!task) continue;
+    CHECK(call.at(0).ranges.size() == 1);
+    CHECK(call.at(0).ranges.front().next == call.at(0).ranges.front().last);
+    alone.push_back(*task);
+    if (task == 2) {
+      CHECK(call.kill(0) == 2);
+    } else {
+      call.finish(0);
+    }
+  }
+  CHECK(alone == std::vector<std::size_t>{0, 1, 2, 3, 4});
+}
+
+TEST_CASE("who is excused counts for nothing where workers die again and again") {
+  // Each of them overwrites the memory of its worker.
+  fake_call call(2, 1, 60);
+  while (!call.supervisor.is_finished()) {
+    REQUIRE_FALSE(call.supervisor.is_broken());
+    call.settle_down();
+    for (const int number : {0, 1}) {
+      if (!call.at(number).runs) continue;
+      if (!call.at(number).is_ready) call.become_ready(number);
+      if (call.begin(number)) call.kill(number, last_sign::kind::corrupt);
+    }
+  }
+  CHECK(all_once(call.settled));
+}
+
+TEST_CASE("no worker is let go while tasks wait that are to run alone") {
+  fake_call call(2, 5, 10);
+  call.supervisor.let_go_early();
+  call.settle_down();
+  call.become_ready(0);
+  call.become_ready(1);
+  REQUIRE(call.begin(0) == 0);
+  REQUIRE(call.begin(1) == 5);
+  CHECK_FALSE(call.kill(0, last_sign::kind::corrupt).has_value());
+  CHECK(count(call.settle_down(), kind::let_go) == 0);
+  int started = 0;
+  for (int step = 0; !call.supervisor.is_finished(); ++step) {
+    REQUIRE(step < 100);
+    for (const int number : {0, 1}) {
+      if (!call.at(number).runs) continue;
+      if (!call.at(number).is_ready) call.become_ready(number);
+      if (call.at(number).running || call.begin(number)) call.finish(number);
+      started += count(call.settle_down(), kind::start);
+    }
+  }
+  CHECK(started == 0);
+  CHECK(all_once(call.settled));
+}
+
 TEST_CASE("a task that waits for another attempt may be taken back, and keeps its count") {
   fake_call call(2, automatic, 2, 1);
   call.settle_down();

@@ -62,7 +62,8 @@ class basic_result_intake {
   bool take_frames(int number, worker_link& link) {
     frame_reader& frames = link.frames();
     for (;;) {
-      take_places(number, link);
+      // Not what is behind a frame that has begun to come: an honest worker has put nothing there.
+      if (!frames.is_amid()) take_places(number, link);
       switch (frames.next([&](const frame_header& header) { return is_plausible(number, link, header); },
                           [](const std::atomic<std::uint32_t>& word) { futex_wake(word); })) {
         case frame_reader::state::corrupt:

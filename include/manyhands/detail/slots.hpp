@@ -79,8 +79,8 @@ class call_errors {
 /// inherit the tasks: `packing()` and `pack(i, bytes)`.
 ///
 /// It may have `make_room_late(n)`, which stands for the other where the room is made only when the first result has come, and
-/// `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws; `next_to_nothing` is what a task may
-/// take then, together with what it costs to leave its result by itself. Where results are taken while the
+/// `run_strip(index, end)`, which runs tasks and counts `index` up to the one that throws; and `next_to_nothing`, which is what a task may
+/// take to be run so, together with what it costs to leave its result by itself. Where results are taken while the
 /// call goes on, it has `announce(i)`, after which the result of `load(i, bytes)` or `withhold<keep>(i)` may be gone at any time; the
 /// latter is `run<keep>(i)` without that.
 template <class Slots>
@@ -303,7 +303,7 @@ class slot_jobs final : public jobs {
   // So many tasks are timed together then. Not too strictly: now and then the system wants the processor for a moment.
   static constexpr std::size_t stretch = 128 * strip;
   static constexpr std::chrono::nanoseconds next_to_nothing = [] {
-    if constexpr (has_strips) return Slots::next_to_nothing;
+    if constexpr (requires { Slots::next_to_nothing; }) return Slots::next_to_nothing;
     return std::chrono::nanoseconds(5);  // three times what it takes to claim one on a slow processor
   }();
   static constexpr std::chrono::nanoseconds more_than_expected{16};
@@ -332,6 +332,10 @@ class slot_jobs final : public jobs {
     if (is_watched_) {
       tell_dispatched(index, index + tasks.left());
       for (; tasks.claim(index) && index < limit(); ++index) run_watched(index);
+      return;
+    }
+    if (facts().stop != nullptr) {  // then no task shall begin once it was stopped, not even in the strip that has begun
+      for (; tasks.claim(index) && index < limit(); ++index) run_one(index);
       return;
     }
     while (run_singly(tasks, index, trial)) {

@@ -128,18 +128,20 @@ class basic_supervisor {
   [[nodiscard]] std::optional<std::size_t> died(int number, last_sign sign) {
     worker& who = at(number);
     std::optional<std::size_t> culprit = who.given.culprit(sign, limit_);
-    const bool is_excused = culprit && sign.what == last_sign::kind::corrupt && who.given.unfinished() > 1 && !is_suspect(*culprit);
+    // It says that it ran another task than the next one that it owes: it has overwritten results, or what it says.
+    const bool is_doubtful = culprit && (sign.what == last_sign::kind::corrupt || sign.task != *culprit);
+    const bool is_excused = is_doubtful && who.given.unfinished() > 1 && !is_suspect(*culprit);
     if (is_excused) {
-      // What it has overwritten were results, too: it may be any of the tasks that it owes. Each of them gets a worker for itself.
+      // It may be any of the tasks that it owes. Each of them gets a worker for itself.
       for (const assignment::range& each : who.given.ranges()) suspects_.push_back({each.done, each.last});
       culprit.reset();
     }
     if (culprit) who.given.complete(1, limit_);
     const bool again = culprit && has_another_attempt(*culprit, sign);
-    // To end a late task is our own doing, and attempts are bounded by their number.
-    if (sign.what != last_sign::kind::ended && !(sign.what == last_sign::kind::late && culprit)) {
+    // To end a late task is our own doing, and attempts are bounded by their number, as are tasks that can become suspect.
+    if (sign.what != last_sign::kind::ended && !is_excused && !(sign.what == last_sign::kind::late && culprit)) {
       if (!again) ++deaths_without_progress_;
-      deaths_outside_ = culprit || is_excused ? 0 : deaths_outside_ + 1;
+      deaths_outside_ = culprit ? 0 : deaths_outside_ + 1;
     }
     while (!who.given.ranges().empty()) {
       if (const index_range rest = who.given.drop_newest(limit_)) todo_.insert(todo_.begin(), rest);
@@ -295,7 +297,8 @@ class basic_supervisor {
   }
   /// Where all tasks were handed out, and nobody has one to spare, nor one that may have to be begun again.
   [[nodiscard]] std::optional<action> let_one_go() {
-    if (!lets_go_ || retries_ != 0 || !is_dry() || any([](const worker& each) { return each.given.unfinished() > 1; })) return std::nullopt;
+    if (!lets_go_ || retries_ != 0 || !is_dry() || !todo_.empty() || any([](const worker& each) { return each.given.unfinished() > 1; }))
+      return std::nullopt;
     const auto found = std::find_if(workers_.begin(), workers_.end(), is_alive);
     if (found == workers_.end()) return std::nullopt;
     found->life = state::doomed;
