@@ -451,10 +451,8 @@ def summary(results):
 def scaling_table(question, counts, answers):
     """`answers`: for each number of workers, everybody's. The fastest with most workers comes first."""
     medians = [{a.contender.label: a.median for a in everybody if a.times} for everybody in answers]
-    labels = [label for label in dict.fromkeys(label for column in medians for label in column)]
-    labels.sort(key=lambda label: [column.get(label, float("inf")) for column in reversed(medians)])
     rows = []
-    for label in labels:
+    for label in sorted(dict.fromkeys(label for column in medians for label in column), key=lambda label: [column.get(label, float("inf")) for column in reversed(medians)]):
         bold = "**" if label.startswith(OURS) else ""
         rows.append([bold + label + bold, *(number(column[label], question.unit) if label in column else "" for column in medians)])
     header = [question.unit, *(f"{count} worker{'s' * (count != 1)}" for count in counts)]

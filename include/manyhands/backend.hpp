@@ -146,15 +146,7 @@ class jobs {
   /// Settles tasks with the values that `execute` wrote, which are of the same size and lie side by side; those that are no such value,
   /// with the error that says so.
   virtual void load_all(index_range tasks, std::span<const std::byte> bytes) noexcept {
-    const std::size_t size = bytes.size() / tasks.size();
-    for (; !tasks.empty(); ++tasks.first, bytes = bytes.subspan(size)) {
-      try {
-        reader one(bytes.first(size));
-        load(tasks.first, one);
-      } catch (...) {
-        fail(tasks.first, std::current_exception());
-      }
-    }
+    load_each(tasks, bytes, [this](std::size_t index, reader& one) { load(index, one); });
   }
   /// Settles a task with the error that `execute` wrote elsewhere.
   virtual void load_error(std::size_t index, reader& bytes) noexcept = 0;
@@ -201,6 +193,19 @@ class jobs {
   void publish(std::size_t known, bool complete) noexcept {
     known_.store(known, std::memory_order_release);
     complete_ = complete;
+  }
+  /// What `load_all` does, with `load_one(index, bytes)` in the place of `load`.
+  template <class Load>
+  void load_each(index_range tasks, std::span<const std::byte> bytes, Load&& load_one) noexcept {
+    const std::size_t size = bytes.size() / tasks.size();
+    for (; !tasks.empty(); ++tasks.first, bytes = bytes.subspan(size)) {
+      try {
+        reader one(bytes.first(size));
+        load_one(tasks.first, one);
+      } catch (...) {
+        fail(tasks.first, std::current_exception());
+      }
+    }
   }
   /// Lets no task at or above `index` start any more; the lowest of several wins.
   void stop_at(std::size_t index) noexcept {

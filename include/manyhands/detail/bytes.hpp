@@ -33,8 +33,7 @@ inline constexpr int deepest_value = 1000;
 class nesting {
  public:
   explicit nesting(int& depth) : depth_(depth) {
-    if (depth_ >= deepest_value) [[unlikely]]
-      refuse();
+    if (depth_ >= deepest_value) refuse();
     ++depth_;
   }
   nesting(const nesting&) = delete;
@@ -124,8 +123,7 @@ class reader {
   }
   /// Takes `size` bytes and refers to them where they are.
   [[nodiscard]] std::span<const std::byte> take(std::size_t size) {
-    if (size > rest_.size()) [[unlikely]]
-      miss(size);
+    if (size > rest_.size()) miss(size);
     const std::span<const std::byte> taken = rest_.first(size);
     rest_ = rest_.subspan(size);
     return taken;
@@ -141,16 +139,14 @@ class reader {
   [[nodiscard]] std::size_t count(std::size_t least_bytes_each) {
     std::uint64_t announced = 0;
     read(&announced, sizeof announced);
-    if (announced > rest_.size() / (least_bytes_each == 0 ? 1 : least_bytes_each)) [[unlikely]]
-      doubt(announced);
+    if (announced > rest_.size() / (least_bytes_each == 0 ? 1 : least_bytes_each)) doubt(announced);
     return static_cast<std::size_t>(announced);
   }
 
   [[nodiscard]] std::size_t remaining() const noexcept { return rest_.size(); }
   /// Throws where bytes are left over.
   void finish() const {
-    if (!rest_.empty()) [[unlikely]]
-      object();
+    if (!rest_.empty()) object();
   }
 
  private:

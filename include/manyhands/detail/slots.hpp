@@ -109,12 +109,8 @@ class slot_jobs final : public jobs {
     settle_failed(index, std::move(cause));
   }
   void load(std::size_t index, reader& bytes) override {
+    if (!is_watched_) return load_unwatched(index, bytes);
     make_room_late();
-    if (!is_watched_) {
-      slots_.load(index, bytes);
-      announce(index);
-      return;
-    }
     const bool is_observed = facts().observed != nullptr;
     const std::span<const std::byte> result =
         bytes.take(bytes.remaining() - (is_observed ? std::min(bytes.remaining(), sizeof(far_run)) : 0));
@@ -128,21 +124,8 @@ class slot_jobs final : public jobs {
     announce(index);
   }
   void load_all(index_range tasks, std::span<const std::byte> bytes) noexcept override {
-    try {
-      make_room_late();
-    } catch (...) {  // each task meets it again, and fails with it
-    }
-    if (is_watched_ || !roomy_) return jobs::load_all(tasks, bytes);
-    const std::size_t size = bytes.size() / tasks.size();
-    for (; !tasks.empty(); ++tasks.first, bytes = bytes.subspan(size)) {
-      try {
-        reader one(bytes.first(size));
-        slots_.load(tasks.first, one);
-        announce(tasks.first);
-      } catch (...) {
-        fail(tasks.first, std::current_exception());
-      }
-    }
+    if (is_watched_) return jobs::load_all(tasks, bytes);
+    load_each(tasks, bytes, [this](std::size_t index, reader& one) { load_unwatched(index, one); });
   }
   void load_error(std::size_t index, reader& bytes) noexcept override {
     if (facts().observed == nullptr) {
@@ -334,10 +317,6 @@ class slot_jobs final : public jobs {
       for (; tasks.claim(index) && index < limit(); ++index) run_watched(index);
       return;
     }
-    if (facts().stop != nullptr) {  // then no task shall begin once it was stopped, not even in the strip that has begun
-      for (; tasks.claim(index) && index < limit(); ++index) run_one(index);
-      return;
-    }
     while (run_singly(tasks, index, trial)) {
       run_in_strips(tasks, index);
       trial = next_trial;
@@ -347,7 +326,8 @@ class slot_jobs final : public jobs {
   template <class Range>
   bool run_singly(Range& tasks, std::size_t& index, std::size_t trial) noexcept {
     for (;;) {
-      const bool timed = tasks.left() > trial;
+      // Where the call can be stopped, no task shall begin after that, not even in a strip that has begun.
+      const bool timed = facts().stop == nullptr && tasks.left() > trial;
       const auto begin = timed ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
       for (const std::size_t end = index + trial; index != end; ++index) {
         if (!tasks.claim(index) || index >= limit()) return false;
@@ -390,6 +370,11 @@ class slot_jobs final : public jobs {
     }
   }
 
+  void load_unwatched(std::size_t index, reader& bytes) {
+    make_room_late();
+    slots_.load(index, bytes);
+    announce(index);
+  }
   void run_one(std::size_t index) noexcept {
     here.task = index;
     try {
@@ -518,7 +503,10 @@ class slot_jobs final : public jobs {
   /// Results that are loaded get their room when the first one comes: pages that were touched before a fork are copied when they are
   /// written after it.
   void make_room_late() {
-    if (roomy_) return;
+    if (!roomy_) make_room_now();
+  }
+  // Apart, so that the question is inlined: it is asked for each result.
+  [[gnu::noinline]] void make_room_now() {
     if constexpr (requires { slots_.make_room_late(known()); }) {
       slots_.make_room_late(known());
     } else {
